@@ -73,7 +73,9 @@ def handles(
     if not NAME.fullmatch(name):
         raise ValueError(f"A kind's name is letters, digits, '_', '.' and '-': not {name!r}.")
     if not QUEUE_NAME.fullmatch(queue_name):
-        raise ValueError(f"A queue name is 1 to 64 letters, digits, '_' and '-': not {queue_name!r}.")
+        raise ValueError(
+            f"A queue name is 1 to 64 letters, digits, '_' and '-': not {queue_name!r}."
+        )
     if timeout is not None and timeout <= timedelta():
         raise ValueError(f"The timeout of {name!r} must be positive.")
 

@@ -1,0 +1,33 @@
+"""Alembic's entry: which database to migrate and what it should look like."""
+
+import os
+
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+import settings
+from tasks.models import Record
+
+
+def database_url() -> str:
+    """The URL given by the caller (tests, dev), else DATABASE_URL."""
+    return (
+        context.config.get_main_option("sqlalchemy.url") or settings.load(os.environ).database_url
+    )
+
+
+def run() -> None:
+    engine = create_engine(database_url(), poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=Record.metadata,
+            compare_server_default=False,
+            transaction_per_migration=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()

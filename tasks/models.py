@@ -1,0 +1,309 @@
+"""Every table, each column explained. The schema itself refuses the impossible."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from tasks.lifecycle import FINISHED, Outcome, Priority, Status
+
+NAMING = {
+    "ix": "%(table_name)s_%(column_0_N_name)s",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "pk": "%(table_name)s_pkey",
+}
+
+
+class Record(DeclarativeBase):
+    """A row of ours."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy reads this name from the class
+        str: Text,
+        datetime: TIMESTAMP(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+        dict[str, str]: JSONB,
+        Status: Text,
+        Priority: Text,
+        Outcome: Text,
+        float: Double,
+    }
+
+
+def one_of(column: str, words: "type[Status] | type[Priority] | type[Outcome]") -> str:
+    return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
+
+
+def _finished() -> str:
+    return ", ".join(repr(str(status)) for status in sorted(FINISHED))
+
+
+class Task(Record):
+    """The promise: one row for each accepted task, kept until its retention ends."""
+
+    __tablename__ = "tasks"
+
+    id: Mapped[UUID] = mapped_column(
+        primary_key=True
+    )  # version 7: ordered by time; also RQ's job id
+    name: Mapped[str]  # the kind of task
+    payload: Mapped[dict[str, Any]]  # as submitted; secret fields are encrypted inside it
+    queue_name: Mapped[str]
+    priority: Mapped[Priority]
+    status: Mapped[Status]  # written by `store` alone, and only by a move
+    run_at: Mapped[datetime | None]  # when the next attempt is due, while scheduled
+    expires_at: Mapped[datetime | None]  # unstarted by then: cancelled instead of run late
+    timeout: Mapped[float]  # seconds for one attempt
+    max_retries: Mapped[int] = mapped_column(
+        SmallInteger
+    )  # counted failures allowed after the first
+    attempt: Mapped[int] = mapped_column(
+        server_default=text("0")
+    )  # starts so far: half of the fence
+    failures: Mapped[int] = mapped_column(
+        SmallInteger, server_default=text("0")
+    )  # since last rerun
+    crashes: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # since last rerun
+    worker_id: Mapped[str | None]  # worker of the current or last attempt: the other half
+    pending_since: Mapped[
+        datetime | None
+    ]  # when it last became pending; its wait is counted from here
+    started_at: Mapped[datetime | None]  # of the current or last attempt
+    finished_at: Mapped[datetime | None]
+    result: Mapped[Any | None] = mapped_column(
+        JSONB(none_as_null=True)
+    )  # what the handler returned
+    error: Mapped[dict[str, Any] | None]  # of the last failed attempt: type, message, traceback
+    progress: Mapped[dict[str, Any] | None]  # what the handler last reported: done, total, message
+    labels: Mapped[dict[str, str]] = mapped_column(server_default=text("'{}'::jsonb"))
+    request_id: Mapped[str | None]  # of the HTTP request that submitted it, for the logs
+    schedule_id: Mapped[UUID | None]  # the schedule that fired it
+    scheduled_for: Mapped[datetime | None]  # … and the tick it was fired for
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint(one_of("status", Status), name="status"),
+        CheckConstraint(one_of("priority", Priority), name="priority"),
+        CheckConstraint(
+            f"(status IN ({_finished()})) = (finished_at IS NOT NULL)", name="finished_has_time"
+        ),
+        CheckConstraint(
+            "status <> 'running' OR (worker_id IS NOT NULL AND started_at IS NOT NULL AND attempt > 0)",
+            name="running_has_holder",
+        ),
+        CheckConstraint("status <> 'scheduled' OR run_at IS NOT NULL", name="scheduled_has_time"),
+        CheckConstraint(
+            "status <> 'pending' OR pending_since IS NOT NULL", name="pending_has_time"
+        ),
+        CheckConstraint("result IS NULL OR status = 'succeeded'", name="result_means_success"),
+        CheckConstraint(
+            "attempt >= 0 AND failures >= 0 AND crashes >= 0 AND max_retries >= 0 AND timeout > 0",
+            name="counts",
+        ),
+        CheckConstraint("(schedule_id IS NULL) = (scheduled_for IS NULL)", name="fired_for_tick"),
+        Index("tasks_due", "run_at", postgresql_where=text("status = 'scheduled'")),
+        Index(
+            "tasks_pending",
+            "queue_name",
+            "priority",
+            "pending_since",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index("tasks_held", "worker_id", postgresql_where=text("status = 'running'")),
+        Index(
+            "tasks_expiring",
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL AND status IN ('scheduled', 'pending')"),
+        ),
+        Index("tasks_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index("tasks_failed", "id", postgresql_where=text("status = 'failed'")),
+        Index("tasks_cancelled", "id", postgresql_where=text("status = 'cancelled'")),
+        Index("tasks_by_name", "name", "id"),
+        Index("tasks_by_queue", "queue_name", "id"),
+        Index(
+            "tasks_labelled",
+            "labels",
+            postgresql_using="gin",
+            postgresql_ops={"labels": "jsonb_path_ops"},
+            postgresql_where=text("labels <> '{}'::jsonb"),
+        ),
+        Index(
+            "tasks_of_tick",
+            "schedule_id",
+            "scheduled_for",
+            unique=True,
+            postgresql_where=text("schedule_id IS NOT NULL"),
+        ),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+
+class Attempt(Record):
+    """One execution of a task, written when it ends, by whoever ends it, with the task's move.
+
+    There is no foreign key to `tasks`: its check costs a row lock on the hot path, and the row is
+    only ever inserted from the `RETURNING` of the task's own update.
+    """
+
+    __tablename__ = "attempts"
+
+    task_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)  # from 1, without a gap
+    worker_id: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    outcome: Mapped[Outcome]
+    move: Mapped[str]  # the move this end made: succeed, retry, fail, release, rescue …
+    error: Mapped[dict[str, Any] | None]  # type, message, traceback of a failed one
+
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", Outcome), name="outcome"),
+        CheckConstraint("number > 0", name="numbered_from_one"),
+    )
+
+
+class Worker(Record):
+    """One incarnation of a worker process; its lease is how long it is believed alive."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # its RQ worker name, unique per incarnation
+    host: Mapped[str]
+    pid: Mapped[int]
+    queues: Mapped[list[str]] = mapped_column(
+        ARRAY(Text)
+    )  # queue names it is limited to; empty: all
+    kinds: Mapped[list[str]] = mapped_column(ARRAY(Text))  # kinds of task it knows
+    concurrency: Mapped[int]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]  # the lease; past it, its running tasks are rescued
+    stopping: Mapped[bool] = mapped_column(server_default=text("false"))  # finishing what it holds
+    succeeded: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))  # attempts so far
+    failed: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+
+    __table_args__ = (
+        Index("workers_lease", "expires_at"),
+        {"postgresql_with": {"fillfactor": "50"}},
+    )
+
+
+class IdempotencyKey(Record):
+    """The first answer to a submission that carried an `Idempotency-Key`."""
+
+    __tablename__ = "idempotency_keys"
+
+    principal: Mapped[str] = mapped_column(
+        primary_key=True
+    )  # API key id, or "" without authentication
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary)  # SHA-256 of the request
+    task_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index("idempotency_keys_age", "created_at"),)
+
+
+class AuditEntry(Record):
+    """Who did what, when and from where: append-only."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    principal: Mapped[
+        str
+    ]  # API key id, "" without authentication, "python" for code that shares the database
+    address: Mapped[str | None]  # where the request came from
+    action: Mapped[str]  # task.cancel, task.rerun, task.submit, key.create …
+    subject: Mapped[str | None]  # what it was done to: a task id, a schedule id …
+    from_status: Mapped[Status | None]  # for a move: where the task was
+    details: Mapped[dict[str, Any] | None]
+
+    __table_args__ = (Index("audit_by_subject", "subject", "id"),)
+
+
+# Changes of status not yet added up: written by a trigger on `tasks`, one row per group and
+# statement. Append-only and without a key, so that writers never wait for each other.
+tally_deltas = Table(
+    "tally_deltas",
+    Record.metadata,
+    Column("at", TIMESTAMP(timezone=True), nullable=False, server_default=func.now()),
+    Column("name", Text, nullable=False),
+    Column("queue_name", Text, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("from_status", Text, nullable=False),  # "" for a new row
+    Column("to_status", Text, nullable=False),  # "" for a deleted row
+    Column(
+        "bucket", SmallInteger, nullable=False
+    ),  # of the wait or run, see `Tally`; -1: no duration
+    Column("n", BigInteger, nullable=False),
+    Column("seconds", Double, nullable=False),
+)
+
+
+class Tally(Record):
+    """Every change of status since the beginning, added up: depths, counters and histograms."""
+
+    __tablename__ = "tallies"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    queue_name: Mapped[str] = mapped_column(primary_key=True)
+    priority: Mapped[Priority] = mapped_column(primary_key=True)
+    from_status: Mapped[str] = mapped_column(primary_key=True)
+    to_status: Mapped[str] = mapped_column(primary_key=True)
+    bucket: Mapped[int] = mapped_column(
+        SmallInteger, primary_key=True
+    )  # in stats.BUCKETS; -1: none
+    n: Mapped[int] = mapped_column(BigInteger)
+    seconds: Mapped[float]  # sum of the waits (into running) or of the runs (out of running)
+
+
+class QueueStat(Record):
+    """What happened on one queue in one minute."""
+
+    __tablename__ = "queue_stats"
+
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    queue_name: Mapped[str] = mapped_column(primary_key=True)
+    priority: Mapped[Priority] = mapped_column(primary_key=True)
+    submitted: Mapped[int] = mapped_column(BigInteger)
+    started: Mapped[int] = mapped_column(BigInteger)
+    succeeded: Mapped[int] = mapped_column(BigInteger)
+    failed: Mapped[int] = mapped_column(BigInteger)
+    cancelled: Mapped[int] = mapped_column(BigInteger)
+    retried: Mapped[int] = mapped_column(BigInteger)
+    wait_seconds: Mapped[float]  # sum over the started
+    run_seconds: Mapped[float]  # sum over the ended attempts
+
+
+class RedisMemory(Record):
+    """The one row that tells which life of Redis all pending tasks were last pushed to."""
+
+    __tablename__ = "redis_memory"
+
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    epoch: Mapped[str]  # Redis's run id and our marker in it
+
+    __table_args__ = (CheckConstraint("one", name="only_row"),)
