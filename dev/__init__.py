@@ -1,0 +1,1 @@
+"""What a person who works on the service runs on their machine, and never in production."""
