@@ -171,6 +171,7 @@ class Attempt(Record):
     task_id: Mapped[UUID] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)  # from 1, without a gap
     worker_id: Mapped[str]
+    pending_since: Mapped[datetime]  # when the task had last become pending before this start
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime] = mapped_column(server_default=func.now())
     outcome: Mapped[Outcome]

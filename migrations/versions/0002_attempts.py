@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("task_id", sa.Uuid(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("worker_id", sa.Text(), nullable=False),
+        sa.Column("pending_since", postgresql.TIMESTAMP(timezone=True), nullable=False),
         sa.Column("started_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
         sa.Column(
             "ended_at",

@@ -24,15 +24,15 @@ BEGIN
                coalesce(width_bucket(took, ARRAY[{", ".join(map(str, BUCKETS))}]::float8[]), -1),
                count(*), coalesce(sum(took), 0)
         FROM (
-            SELECT new.name, new.queue_name, new.priority, old.status AS before, new.status AS after,
+            SELECT a.name, a.queue_name, a.priority, b.status AS before, a.status AS after,
                    CASE
-                       WHEN new.status = 'running'
-                       THEN greatest(0, extract(epoch FROM new.started_at - old.pending_since))
-                       WHEN old.status = 'running'
-                       THEN greatest(0, extract(epoch FROM now() - old.started_at))
+                       WHEN a.status = 'running'
+                       THEN greatest(0, extract(epoch FROM a.started_at - b.pending_since))
+                       WHEN b.status = 'running'
+                       THEN greatest(0, extract(epoch FROM now() - b.started_at))
                    END::float8 AS took
-            FROM new_rows new JOIN old_rows old USING (id)
-            WHERE new.status <> old.status
+            FROM new_rows AS a JOIN old_rows AS b USING (id)
+            WHERE a.status <> b.status
         ) AS moved
         GROUP BY 1, 2, 3, 4, 5, 6;
     END IF;
