@@ -63,6 +63,38 @@ class IdempotencyKeyReused(TaskQueueError):
     """This Idempotency-Key was used before with another request body."""
 
 
+class KeyNotFound(TaskQueueError):
+    """There is no API key with this id."""
+
+
+class KeyEnded(TaskQueueError):
+    """This API key was revoked or has expired; create a new one."""
+
+
+class InvalidKey(TaskQueueError):
+    """The API key is not valid."""
+
+    def __init__(self, messages: dict[str, list[str]]) -> None:
+        super().__init__("The API key is not valid.")
+        self.messages = messages  # field → what is wrong with it
+
+
+class NotAuthenticated(TaskQueueError):
+    """A valid API key is needed: Authorization: Bearer dtq_…"""
+
+
+class NotPermitted(TaskQueueError):
+    """This API key may not do this."""
+
+
+class TooManyTasks(TaskQueueError):
+    """More tasks than are allowed now; try again later."""
+
+    def __init__(self, reason: str, retry_after: float) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after  # seconds
+
+
 class ResultTooLarge(TaskQueueError):
     """The handler's result is larger than MAX_RESULT_BYTES."""
 

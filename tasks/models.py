@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Double,
+    ForeignKey,
     Identity,
     Index,
     LargeBinary,
@@ -308,3 +309,42 @@ class RedisMemory(Record):
     epoch: Mapped[str]  # Redis's run id and our marker in it
 
     __table_args__ = (CheckConstraint("one", name="only_row"),)
+
+
+class ApiKey(Record):
+    """Who may ask for what: one client of the service. Kept when it has ended, for the audit."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # public, in every token of the key
+    name: Mapped[str]  # what people call it
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))  # see `keys.Scope`
+    queue_names: Mapped[list[str]] = mapped_column(ARRAY(Text))  # it is bound to; empty: all
+    submit_rate: Mapped[float | None]  # tasks per second; null: the service's SUBMIT_RATE
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]  # to the minute, so that no request pays a write
+
+    __table_args__ = (
+        CheckConstraint("id ~ '^[a-z0-9]{10}$'", name="id_has_shape"),
+        CheckConstraint("cardinality(scopes) > 0", name="has_scope"),
+        CheckConstraint("submit_rate > 0", name="rate_is_positive"),
+    )
+
+
+class ApiKeySecret(Record):
+    """One token of a key, as its hash; two are valid while a rotation overlaps."""
+
+    __tablename__ = "api_key_secrets"
+
+    hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)  # SHA-256 of the token
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"))
+    prefix: Mapped[str]  # how the token begins, to tell two apart
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]  # the end of the overlap, for a token that was replaced
+
+    __table_args__ = (
+        CheckConstraint("octet_length(hash) = 32", name="hash_is_sha256"),
+        Index("api_key_secrets_of_key", "key_id"),
+    )

@@ -1,0 +1,322 @@
+"""Redis and RQ: push, pop, is it still there?
+
+Everything in Redis is a nudge that may be lost, late or doubled. A job's hash and its place in a
+queue are written together, so that the hash tells whether a task is there; `pop` moves an id into
+the worker's own *popped* set, where it stays until the worker has started or refused it.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, NamedTuple, cast
+from uuid import UUID, uuid4
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq.utils import utcformat
+
+from tasks import clock
+from tasks.errors import BrokerUnavailable, UnfitServer
+from tasks.lifecycle import Priority
+
+log = logging.getLogger(__name__)
+
+ENTRY_POINT = "jobs.run"  # the only function a job may name; short, so that its hash stays compact
+WAKE = "dtq:wake"  # published with a queue's name when something was pushed to it
+FINISHED = "dtq:finished"  # published with the ids of tasks that are finished
+MARKER = "dtq:epoch"  # gone when Redis lost its memory
+POPPED = "dtq:popped:"  # + worker: ids popped and not yet started or refused
+
+# KEYS: queue list, rq:queues. ARGV: queue name, description, timeout, now, "front" or "back", ids …
+PUSH = f"""
+redis.call('SADD', KEYS[2], 'rq:queue:' .. ARGV[1])
+local side = ARGV[5] == 'front' and 'LPUSH' or 'RPUSH'
+for i = 6, #ARGV do
+  local job = 'rq:job:' .. ARGV[i]
+  redis.call('UNLINK', job)
+  redis.call('HSET', job, 'data', '["{ENTRY_POINT}",null,["' .. ARGV[i] .. '"],{{}}]',
+    'origin', ARGV[1], 'description', ARGV[2], 'timeout', ARGV[3], 'status', 'queued',
+    'created_at', ARGV[4], 'enqueued_at', ARGV[4])
+  redis.call(side, KEYS[1], ARGV[i])
+end
+redis.call('PUBLISH', '{WAKE}', ARGV[1])
+return #ARGV - 5
+"""
+
+# KEYS: popped set, queue lists … ARGV: how many, ids to leave the popped set …
+POP = """
+for i = 2, #ARGV, 1000 do
+  redis.call('SREM', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
+end
+local wanted, found = tonumber(ARGV[1]), {}
+for i = 2, #KEYS do
+  if wanted <= 0 then break end
+  local ids = redis.pcall('LPOP', KEYS[i], wanted)
+  if ids and not ids.err then
+    for _, id in ipairs(ids) do
+      redis.call('SADD', KEYS[1], id)
+      found[#found + 1] = id
+    end
+    wanted = wanted - #ids
+  end
+end
+return found
+"""
+
+# KEYS: finished and failed registries … ARGV: see `Broker.mirror_ended`.
+ENDED = """
+local now, expires, ttl, worker, ended = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local i = 6
+while i <= #ARGV do
+  local id, origin, status, started = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local job = 'rq:job:' .. id
+  if started ~= '' then redis.call('ZREM', 'rq:wip:' .. origin, started) end
+  if status == '' then
+    redis.call('UNLINK', job)
+  else
+    redis.call('HSET', job, 'status', status, 'ended_at', ended, 'worker_name', worker)
+    redis.call('EXPIRE', job, ttl)
+    redis.call('ZADD', 'rq:' .. status .. ':' .. origin, expires, id)
+  end
+  i = i + 4
+end
+"""
+
+
+class Delivery(NamedTuple):
+    """What the broker needs to know to bring a pending task to a worker."""
+
+    id: UUID
+    name: str
+    queue_name: str
+    priority: Priority
+    timeout: float
+    front: bool = False  # it has waited before: served first
+
+    @property
+    def queue(self) -> str:
+        return rq_queue(self.queue_name, self.priority)
+
+
+class Ended(NamedTuple):
+    """An attempt whose end the RQ mirror should show."""
+
+    id: UUID
+    queue: str
+    status: str  # "finished", "failed", or "" to remove the job
+    execution: str = ""  # its member of RQ's started registry, if it was mirrored there
+
+
+def rq_queue(queue_name: str, priority: Priority) -> str:
+    """The RQ queue of a queue name and a priority, `default:high` for example."""
+    return f"{queue_name}:{priority}"
+
+
+def split_queue(queue: str) -> tuple[str, Priority] | None:
+    """The queue name and priority of an RQ queue, or None if it is not one of ours."""
+    queue_name, _, priority = queue.rpartition(":")
+    if not queue_name or priority not in Priority:
+        return None
+    return queue_name, Priority(priority)
+
+
+def connect(url: str, *, patience: float, verify_tls: bool = True) -> Redis:
+    """A client that waits at most `patience` seconds and never repeats a command by itself.
+
+    Repeating is the caller's decision: a command whose answer was lost may have run.
+    """
+    options: dict[str, Any] = {}
+    if url.startswith("rediss://") and not verify_tls:
+        options = {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    return Redis.from_url(
+        url,
+        socket_timeout=patience,
+        socket_connect_timeout=patience,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        **options,
+    )
+
+
+def refuse_unfit(redis: Redis) -> None:
+    """Raise `UnfitServer` if this Redis would evict jobs, is too old or is a cluster."""
+    facts = cast(dict[str, Any], redis.info())
+    version = tuple(int(part) for part in str(facts["redis_version"]).split(".")[:2])
+    if version < (6, 2):
+        raise UnfitServer(f"Redis 6.2 or newer is needed; this is {facts['redis_version']}.")
+    if facts.get("redis_mode") == "cluster":
+        raise UnfitServer(
+            "Redis Cluster is not supported; use a single primary, with or without replicas."
+        )
+    if facts.get("maxmemory_policy", "noeviction") != "noeviction":
+        raise UnfitServer(
+            f"Redis has maxmemory-policy {facts['maxmemory_policy']!r}, which drops jobs silently;"
+            " set it to noeviction."
+        )
+
+
+@dataclass
+class Breaker:
+    """Stops asking a server that does not answer, and tries again after a pause."""
+
+    pause: float = 1.0  # seconds
+    closed_until: float = 0.0
+
+    def lets_through(self) -> bool:
+        return time.monotonic() >= self.closed_until
+
+    def trip(self) -> None:
+        self.closed_until = time.monotonic() + self.pause
+
+
+class Broker:
+    """One process's way to Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._breaker = Breaker()
+        self._push = redis.register_script(PUSH)
+        self._pop = redis.register_script(POP)
+        self._ended = redis.register_script(ENDED)
+
+    def push(self, deliveries: Sequence[Delivery]) -> bool:
+        """Queue these tasks in one round trip; whether that was acknowledged. Never raises."""
+        if not self._breaker.lets_through():
+            return False
+        try:
+            self.queue(deliveries)
+        except RedisError as error:
+            self._breaker.trip()
+            log.warning("push failed, the scheduler will repeat it: %s", error)
+            return False
+        return True
+
+    def queue(self, deliveries: Sequence[Delivery]) -> None:
+        """Queue these tasks in one round trip, or raise redis-py's error."""
+        now = utcformat(clock.now())
+        try:
+            self._queue(deliveries, now)
+        except RedisConnectionError:  # a connection from before a restart: once more, on a new one
+            self._queue(deliveries, now)
+
+    def _queue(self, deliveries: Sequence[Delivery], now: str) -> None:
+        def group(delivery: Delivery) -> tuple[str, str, float, bool]:
+            return delivery.queue, delivery.name, delivery.timeout, delivery.front
+
+        grouped = groupby(deliveries, group)
+        if len(deliveries) == 1:
+            self._send_group(self.redis, group(deliveries[0]), deliveries, now)
+            return
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for key, members in grouped:
+                self._send_group(pipeline, key, list(members), now)
+            pipeline.execute()
+
+    def _send_group(
+        self,
+        client: Redis,
+        key: tuple[str, str, float, bool],
+        members: Sequence[Delivery],
+        now: str,
+    ) -> None:
+        queue, name, timeout, front = key
+        ids = [str(member.id) for member in members]
+        self._push(
+            keys=[f"rq:queue:{queue}", "rq:queues"],
+            # LPUSH turns the order round, so the front is filled from the last to the first
+            args=[queue, name, int(timeout) or 1, now, "front" if front else "back"]
+            + (ids[::-1] if front else ids),
+            client=client,
+        )
+
+    def announce_finished(self, ids: Iterable[UUID]) -> None:
+        """Wake whoever waits for these tasks, in any process. Never raises: they also look."""
+        if not self._breaker.lets_through():
+            return
+        try:
+            self.redis.publish(FINISHED, " ".join(map(str, ids)))
+        except RedisError as error:
+            self._breaker.trip()
+            log.debug("waiters were not woken: %s", error)
+
+    def queues(self) -> list[str]:
+        """Every RQ queue of ours that Redis knows."""
+        members = cast(set[bytes], self.redis.smembers("rq:queues"))
+        names = (member.decode(errors="replace").removeprefix("rq:queue:") for member in members)
+        return sorted(name for name in names if split_queue(name))
+
+    def pop(
+        self, worker_id: str, queues: Sequence[str], wanted: int, leave: Sequence[str] = ()
+    ) -> list[str]:
+        """Take up to `wanted` ids from these queues in order, and let `leave` go from the popped set."""
+        found = self._pop(
+            keys=[POPPED + worker_id, *(f"rq:queue:{queue}" for queue in queues)],
+            args=[wanted, *leave],
+        )
+        return [id.decode(errors="replace") for id in cast(list[bytes], found)]
+
+    def mirror_ended(self, worker_id: str, ends: Sequence[Ended], ttl: int) -> None:
+        """Show in RQ's registries how attempts ended; a job without a status is removed."""
+        now = clock.now()
+        stamp = int(now.timestamp())
+        args: list[str | int] = [stamp, stamp + ttl, ttl, worker_id, utcformat(now)]
+        for end in ends:
+            args += [str(end.id), end.queue, end.status, end.execution]
+        self._ended(keys=[], args=args)
+
+    def popped_by(self, worker_id: str) -> list[str]:
+        """The ids a worker popped and has neither started nor refused."""
+        members = cast(set[bytes], self.redis.smembers(POPPED + worker_id))
+        return [member.decode(errors="replace") for member in members]
+
+    def poppers(self) -> list[str]:
+        """Every worker that holds popped ids, dead or alive."""
+        keys = self.redis.scan_iter(match=POPPED + "*", count=1000)
+        return [key.decode(errors="replace").removeprefix(POPPED) for key in keys]
+
+    def forget_popper(self, worker_id: str) -> None:
+        self.redis.unlink(POPPED + worker_id)
+
+    def missing(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Those of these tasks that Redis has no well-formed job for."""
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for id in ids:
+                pipeline.hexists(f"rq:job:{id}", "data")
+            present = pipeline.execute(raise_on_error=False)
+        return [id for id, found in zip(ids, present, strict=True) if found != 1]
+
+    def remove(self, ids: Iterable[UUID]) -> None:
+        """Delete the jobs of these tasks; ids left in queues are refused at their start."""
+        if keys := [f"rq:job:{id}" for id in ids]:
+            self.redis.unlink(*keys)
+
+    def length(self, queue: str) -> int:
+        return cast(int, self.redis.llen(f"rq:queue:{queue}"))
+
+    def head(self, queue: str, count: int) -> list[str]:
+        """The next ids of a queue."""
+        found = cast(list[bytes], self.redis.lrange(f"rq:queue:{queue}", 0, count - 1))
+        return [id.decode(errors="replace") for id in found]
+
+    def holds(self, queue: str, id: UUID) -> bool:
+        """Whether this id stands in this queue; its cost grows with the queue."""
+        return self.redis.lpos(f"rq:queue:{queue}", str(id)) is not None
+
+    def epoch(self) -> str:
+        """Which life of Redis this is: it changes when Redis restarts or loses its memory."""
+        self.redis.set(MARKER, uuid4().hex, nx=True)
+        marker = cast(bytes, self.redis.get(MARKER) or b"")
+        facts = cast(dict[str, Any], self.redis.info("server"))
+        return f"{facts['run_id']}/{marker.decode()}"
+
+    def check(self) -> None:
+        """Raise `BrokerUnavailable` if Redis does not answer."""
+        try:
+            self.redis.ping()
+        except RedisError as error:
+            raise BrokerUnavailable() from error

@@ -1,0 +1,114 @@
+"""The engine, the sessions, and what happens once a transaction is committed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import exc as sqlalchemy_errors
+from sqlalchemy.orm import Session, sessionmaker
+
+from tasks.broker import Broker, Delivery
+from tasks.errors import DatabaseUnavailable
+from tasks.patience import wait_at_most
+
+UNAVAILABLE = (
+    sqlalchemy_errors.OperationalError,
+    sqlalchemy_errors.InterfaceError,
+    sqlalchemy_errors.TimeoutError,  # no connection of the pool became free
+    psycopg2.OperationalError,
+    psycopg2.InterfaceError,
+)
+
+
+class Sessions(sessionmaker[Session]):
+    """Where sessions come from; `begin` says `DatabaseUnavailable` when PostgreSQL does not answer."""
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:  # type: ignore[override]  # a narrower context manager
+        """One transaction: committed at the end of the block, rolled back by an exception."""
+        try:
+            with self() as session, session.begin():
+                yield session
+        except UNAVAILABLE as error:
+            raise DatabaseUnavailable() from error
+        except sqlalchemy_errors.DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseUnavailable() from error
+            raise
+
+
+sessions = Sessions(expire_on_commit=False)
+_broker: Broker | None = None
+
+
+def open(
+    url: str, broker: Broker | None = None, *, connections: int = 4, patience: float = 1.5
+) -> Engine:
+    """Use this database, and push what becomes pending through this broker.
+
+    `connections` is the pool's size; `patience` the seconds a statement, a connection or a free
+    place in the pool is waited for.
+    """
+    global _broker
+    _broker = broker
+    wait_at_most(patience)
+    engine = create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=patience,
+        pool_use_lifo=True,
+        connect_args={"connect_timeout": max(2, int(patience)), "application_name": "task-queue"},
+    )
+    sessions.configure(bind=engine)
+    return engine
+
+
+def engine() -> Engine:
+    """The engine in use."""
+    bind: Engine = sessions.kw["bind"]
+    return bind
+
+
+def close() -> None:
+    """Give back every connection."""
+    if bind := sessions.kw.get("bind"):
+        bind.dispose()
+
+
+def note_pending(session: Session, deliveries: list[Delivery]) -> None:
+    """These tasks are pending once this transaction commits: push them then."""
+    session.info.setdefault("pending", []).extend(deliveries)
+
+
+def note_finished(session: Session, ids: list[UUID]) -> None:
+    """These tasks are finished once this transaction commits: wake who waits for them then."""
+    session.info.setdefault("finished", []).extend(ids)
+
+
+@event.listens_for(sessions, "after_commit")
+def tell_redis(session: Session) -> None:
+    """Push what the transaction left pending. If that fails, a duty of the scheduler repeats it."""
+    pending: list[Delivery] = session.info.pop("pending", [])
+    finished: list[UUID] = session.info.pop("finished", [])
+    if _broker is not None:
+        if pending:
+            _broker.push(pending)
+        if finished:
+            _broker.announce_finished(finished)
+
+
+@event.listens_for(sessions, "after_rollback")
+def forget(session: Session) -> None:
+    session.info.pop("pending", None)
+    session.info.pop("finished", None)
+
+
+def follow(session: Session) -> Any:
+    """Make a session that somebody else made keep the same promise at its commit."""
+    if not event.contains(session, "after_commit", tell_redis):
+        event.listen(session, "after_commit", tell_redis)
+        event.listen(session, "after_rollback", forget)
