@@ -30,6 +30,7 @@ ENTRY_POINT = "jobs.run"  # the only function a job may name; short, so that its
 WAKE = "dtq:wake"  # published with a queue's name when something was pushed to it
 FINISHED = "dtq:finished"  # published with the ids of tasks that are finished
 MARKER = "dtq:epoch"  # gone when Redis lost its memory
+PRIORITIES = frozenset(str(priority) for priority in Priority)
 POPPED = "dtq:popped:"  # + worker: ids popped and not yet started or refused
 
 # KEYS: queue list, rq:queues. ARGV: queue name, description, timeout, now, "front" or "back", ids …
@@ -120,7 +121,7 @@ def rq_queue(queue_name: str, priority: Priority) -> str:
 def split_queue(queue: str) -> tuple[str, Priority] | None:
     """The queue name and priority of an RQ queue, or None if it is not one of ours."""
     queue_name, _, priority = queue.rpartition(":")
-    if not queue_name or priority not in Priority:
+    if not queue_name or priority not in PRIORITIES:
         return None
     return queue_name, Priority(priority)
 
@@ -145,7 +146,7 @@ def connect(url: str, *, patience: float, verify_tls: bool = True) -> Redis:
 
 def refuse_unfit(redis: Redis) -> None:
     """Raise `UnfitServer` if this Redis would evict jobs, is too old or is a cluster."""
-    facts = cast(dict[str, Any], redis.info())
+    facts = redis.info()
     version = tuple(int(part) for part in str(facts["redis_version"]).split(".")[:2])
     if version < (6, 2):
         raise UnfitServer(f"Redis 6.2 or newer is needed; this is {facts['redis_version']}.")
@@ -229,8 +230,14 @@ class Broker:
         self._push(
             keys=[f"rq:queue:{queue}", "rq:queues"],
             # LPUSH turns the order round, so the front is filled from the last to the first
-            args=[queue, name, int(timeout) or 1, now, "front" if front else "back"]
-            + (ids[::-1] if front else ids),
+            args=[
+                queue,
+                name,
+                max(1, int(timeout)),
+                now,
+                "front" if front else "back",
+                *(ids[::-1] if front else ids),
+            ],
             client=client,
         )
 
@@ -253,7 +260,7 @@ class Broker:
     def pop(
         self, worker_id: str, queues: Sequence[str], wanted: int, leave: Sequence[str] = ()
     ) -> list[str]:
-        """Take up to `wanted` ids from these queues in order, and let `leave` go from the popped set."""
+        """Take up to `wanted` ids from these queues in order; `leave` leave the popped set."""
         found = self._pop(
             keys=[POPPED + worker_id, *(f"rq:queue:{queue}" for queue in queues)],
             args=[wanted, *leave],
@@ -296,7 +303,7 @@ class Broker:
             self.redis.unlink(*keys)
 
     def length(self, queue: str) -> int:
-        return cast(int, self.redis.llen(f"rq:queue:{queue}"))
+        return self.redis.llen(f"rq:queue:{queue}")
 
     def head(self, queue: str, count: int) -> list[str]:
         """The next ids of a queue."""
@@ -311,7 +318,7 @@ class Broker:
         """Which life of Redis this is: it changes when Redis restarts or loses its memory."""
         self.redis.set(MARKER, uuid4().hex, nx=True)
         marker = cast(bytes, self.redis.get(MARKER) or b"")
-        facts = cast(dict[str, Any], self.redis.info("server"))
+        facts = self.redis.info("server")
         return f"{facts['run_id']}/{marker.decode()}"
 
     def check(self) -> None:

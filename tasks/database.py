@@ -24,10 +24,10 @@ UNAVAILABLE = (
 
 
 class Sessions(sessionmaker[Session]):
-    """Where sessions come from; `begin` says `DatabaseUnavailable` when PostgreSQL does not answer."""
+    """Where sessions come from; an outage of PostgreSQL is called `DatabaseUnavailable`."""
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:  # type: ignore[override]  # a narrower context manager
+    def begin(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, rolled back by an exception."""
         try:
             with self() as session, session.begin():

@@ -116,7 +116,7 @@ class Cancelled(BaseException):
 
 
 class TimedOut(BaseException):
-    """The attempt ran longer than its timeout. Not an Exception, so that handlers do not swallow it."""
+    """The attempt ran longer than its timeout. Not an Exception, like `Cancelled`."""
 
 
 class GiveUp(Exception):

@@ -110,7 +110,8 @@ class Task(Record):
             f"(status IN ({_finished()})) = (finished_at IS NOT NULL)", name="finished_has_time"
         ),
         CheckConstraint(
-            "status <> 'running' OR (worker_id IS NOT NULL AND started_at IS NOT NULL AND attempt > 0)",
+            "status <> 'running' OR"
+            " (worker_id IS NOT NULL AND started_at IS NOT NULL AND attempt > 0)",
             name="running_has_holder",
         ),
         CheckConstraint("status <> 'scheduled' OR run_at IS NOT NULL", name="scheduled_has_time"),

@@ -54,7 +54,9 @@ class Backoff:
     def wait(self, retry: int) -> timedelta:
         """The wait before retry number `retry` (from 1)."""
         longest = self.longest_wait(retry)
-        return random.uniform(0, 1) * longest if self.jitter else longest
+        if not self.jitter:
+            return longest
+        return random.uniform(0, 1) * longest  # noqa: S311  # spreads load, guards nothing
 
     def tries_again_after(self, error: BaseException) -> bool:
         """Whether this exception is one that another attempt may cure."""

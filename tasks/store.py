@@ -12,39 +12,19 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
-    TIMESTAMP,
     ColumnElement,
-    Double,
-    Integer,
-    SmallInteger,
-    Text,
-    Uuid,
-    and_,
-    any_,
-    bindparam,
-    case,
-    cast,
-    func,
     insert,
-    literal,
-    or_,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
-from sqlalchemy.types import TypeEngine
 
+from tasks import statements
 from tasks.broker import Delivery
 from tasks.database import note_finished, note_pending
 from tasks.errors import MoveRefused, TaskNotFound
 from tasks.lifecycle import FINISHED, Move, Outcome, Priority, Status
-from tasks.models import Attempt, Task, Worker
-
-DELIVERY = (Task.id, Task.name, Task.queue_name, Task.priority, Task.timeout)
-COUNTED = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
-CRASHES = frozenset({Outcome.CRASHED, Outcome.LOST})
+from tasks.models import Attempt, Task
 
 
 class Holder(NamedTuple):
@@ -115,12 +95,15 @@ def find(session: Session, task_id: UUID) -> Task:
 def insert_tasks(session: Session, rows: Sequence[dict[str, Any]]) -> dict[UUID, Stored]:
     """Store new tasks in one statement; those that are due are pushed after the commit.
 
-    A row is a dict of `Task` columns, with `payload` and `labels` as JSON text. PostgreSQL's clock
-    decides whether a `run_at` is still to come: scheduled, else pending.
+    A row is a dict of `Task` columns, with `payload` and `labels` as JSON text, and with `delay`
+    (seconds) or `run_at`. PostgreSQL's clock decides whether that is still to come: scheduled, else
+    pending.
     """
-    values = {name: [row.get(name) for row in rows] for name in _NEW}
+    values = {name: [row.get(name) for row in rows] for name in statements.NEW}
     values["id"] = [str(id) for id in values["id"]]
-    stored = {row.id: Stored(*row) for row in session.connection().execute(_INSERT, values)}
+    stored = {
+        row.id: Stored(*row) for row in session.connection().execute(statements.INSERT, values)
+    }
     note_pending(
         session,
         [
@@ -145,7 +128,7 @@ def advance(
     statement = (
         update(Task)
         .where(Task.id == before.c.id)
-        .values(**changes_of(move), **changes)
+        .values(**statements.changes_of(move), **changes)
         .returning(Task, before.c.status)
     )
     row = session.execute(statement, execution_options={"populate_existing": True}).one_or_none()
@@ -173,25 +156,10 @@ def end_attempt(session: Session, task: Task, move: Move, outcome: Outcome) -> N
     )
 
 
-def changes_of(move: Move) -> dict[str, Any]:
-    """The columns that a move to its target always sets."""
-    target = move.target
-    changes: dict[str, Any] = {"status": target, "updated_at": func.now()}
-    if target is not Status.SCHEDULED:
-        changes["run_at"] = None
-    if target is Status.PENDING and move is not Move.RELEASE:
-        changes["pending_since"] = func.now()
-    if target in FINISHED:
-        changes["finished_at"] = func.now()
-    if move is Move.RERUN:
-        changes |= {"finished_at": None, "failures": 0, "crashes": 0, "progress": None}
-    return changes
-
-
 def sweep(
     session: Session, move: Move, due: ColumnElement[bool], order: ColumnElement[Any], limit: int
 ) -> list[Settled]:
-    """Make one of the clock's moves for up to `limit` tasks; others' rows are skipped, not waited for."""
+    """Make one of the clock's moves for up to `limit` tasks, skipping rows that others hold."""
     here = (
         select(Task.id)
         .where(Task.status.in_(move.sources), due)
@@ -203,10 +171,10 @@ def sweep(
     statement = (
         update(Task)
         .where(Task.id == here.c.id)
-        .values(**changes_of(move))
-        .returning(*DELIVERY, Task.status)
+        .values(**statements.changes_of(move))
+        .returning(*statements.DELIVERY, Task.status)
     )
-    swept = [Settled(*row) for row in session.execute(statement)]
+    swept = [Settled(*row.tuple()) for row in session.execute(statement)]
     note(session, swept, front=False)
     return swept
 
@@ -220,7 +188,7 @@ def start_many(
     a start that is lost is repaired by the lease.
     """
     rows = session.connection().execute(
-        _START, {"ids": list(ids), "worker": worker_id, "kinds": list(kinds)}
+        statements.START, {"ids": list(ids), "worker": worker_id, "kinds": list(kinds)}
     )
     return [Started(*row) for row in rows]
 
@@ -231,7 +199,7 @@ def settle_many(session: Session, settlements: Sequence[Settlement]) -> list[Set
     One that is missing from the answer changed nothing: its attempt is no longer held.
     """
     rows = session.connection().execute(
-        _SETTLE,
+        statements.SETTLE,
         {
             "ids": [str(each.task_id) for each in settlements],
             "numbers": [each.holder.number for each in settlements],
@@ -265,131 +233,3 @@ def note(session: Session, settled: Sequence[Settled], *, front: bool) -> None:
 
 def _settled(task: Task) -> Settled:
     return Settled(task.id, task.name, task.queue_name, task.priority, task.timeout, task.status)
-
-
-def _array(name: str, of: type[TypeEngine[Any]] | TypeEngine[Any] = Text) -> ColumnElement[Any]:
-    """A bound list of texts, cast in SQL so that its elements need no conversion in Python."""
-    texts = bindparam(name, type_=ARRAY(Text))
-    return texts if of is Text else cast(texts, ARRAY(of))
-
-
-# The hot statements bypass the ORM: rows go in and out as plain tuples.
-_tasks = Task.__table__
-_delivery = [_tasks.c[column.key] for column in DELIVERY]
-
-_NEW = {
-    "id": _array("id", Uuid),
-    "name": _array("name"),
-    "payload": _array("payload", JSONB),
-    "queue_name": _array("queue_name"),
-    "priority": _array("priority"),
-    "run_at": bindparam("run_at", type_=ARRAY(TIMESTAMP(timezone=True))),
-    "expires_at": bindparam("expires_at", type_=ARRAY(TIMESTAMP(timezone=True))),
-    "timeout": bindparam("timeout", type_=ARRAY(Double)),
-    "max_retries": bindparam("max_retries", type_=ARRAY(SmallInteger)),
-    "labels": _array("labels", JSONB),
-    "request_id": _array("request_id"),
-    "schedule_id": bindparam("schedule_id", type_=ARRAY(Uuid)),
-    "scheduled_for": bindparam("scheduled_for", type_=ARRAY(TIMESTAMP(timezone=True))),
-}
-_new = func.unnest(*_NEW.values()).table_valued(*_NEW).render_derived(name="new")
-_later = _new.c.run_at > func.now()
-_INSERT = (
-    insert(_tasks)
-    .from_select(
-        [*_NEW, "status", "pending_since"],
-        select(
-            *(case((_later, _new.c.run_at)) if name == "run_at" else _new.c[name] for name in _NEW),
-            case((_later, literal(Status.SCHEDULED, Text)), else_=literal(Status.PENDING, Text)),
-            case((_later, None), else_=func.now()),
-        ),
-    )
-    .returning(
-        _tasks.c.id, _tasks.c.status, _tasks.c.created_at, _tasks.c.run_at, _tasks.c.pending_since
-    )
-)
-
-_START = (
-    update(_tasks)
-    .where(
-        _tasks.c.id == any_(_array("ids", Uuid)),
-        _tasks.c.status.in_(Move.START.sources),
-        _tasks.c.name == any_(_array("kinds")),
-        or_(_tasks.c.expires_at.is_(None), _tasks.c.expires_at > func.now()),
-        # Evaluated once: the lease, and that this transaction's commit need not wait for the disk.
-        select(
-            and_(
-                Worker.expires_at > func.now(),
-                func.set_config("synchronous_commit", "off", True) == "off",
-            )
-        )
-        .where(Worker.id == bindparam("worker"))
-        .scalar_subquery(),
-    )
-    .values(
-        **changes_of(Move.START),
-        attempt=_tasks.c.attempt + 1,
-        worker_id=bindparam("worker"),
-        started_at=func.now(),
-        progress=None,
-    )
-    .returning(
-        _tasks.c.id, _tasks.c.name, cast(_tasks.c.payload, Text), _tasks.c.queue_name, _tasks.c.priority, _tasks.c.attempt,
-        _tasks.c.timeout, _tasks.c.max_retries, _tasks.c.failures, _tasks.c.crashes, _tasks.c.request_id,
-    )
-)  # fmt: skip
-
-_word = (
-    func.unnest(
-        _array("ids", Uuid),
-        bindparam("numbers", type_=ARRAY(Integer)),
-        _array("workers"),
-        _array("moves"),
-        _array("statuses"),
-        _array("outcomes"),
-        _array("results", JSONB),
-        _array("errors", JSONB),
-        bindparam("waits", type_=ARRAY(Double)),
-    )
-    .table_valued(
-        "id", "number", "worker_id", "move", "status", "outcome", "result", "error", "wait"
-    )
-    .render_derived(name="word")
-)
-_now: ColumnElement[datetime] = func.now()
-_moved = (
-    update(_tasks)
-    .where(
-        _tasks.c.id == _word.c.id,
-        _tasks.c.status == Status.RUNNING,
-        _tasks.c.attempt == _word.c.number,
-        _tasks.c.worker_id == _word.c.worker_id,
-    )
-    .values(
-        status=_word.c.status,
-        updated_at=_now,
-        finished_at=case((_word.c.status.in_(FINISHED), _now)),
-        run_at=_now + func.make_interval(0, 0, 0, 0, 0, 0, _word.c.wait),
-        result=_word.c.result,
-        error=func.coalesce(_word.c.error, _tasks.c.error),
-        failures=_tasks.c.failures + case((_word.c.outcome.in_(COUNTED), 1), else_=0),
-        crashes=_tasks.c.crashes + case((_word.c.outcome.in_(CRASHES), 1), else_=0),
-    )
-    .returning(
-        *_delivery, _tasks.c.status, _tasks.c.attempt, _tasks.c.worker_id, _tasks.c.pending_since, _tasks.c.started_at,
-        _word.c.outcome, _word.c.move, _word.c.error,
-    )
-    .cte("moved")
-)  # fmt: skip
-_written = (
-    insert(Attempt.__table__)
-    .from_select(
-        ["task_id", "number", "worker_id", "pending_since", "started_at", "outcome", "move", "error"],
-        select(
-            _moved.c.id, _moved.c.attempt, _moved.c.worker_id, _moved.c.pending_since,
-            _moved.c.started_at, _moved.c.outcome, _moved.c.move, _moved.c.error,
-        ),
-    )
-    .cte("written")
-)  # fmt: skip
-_SETTLE = select(*(_moved.c[column.key] for column in _delivery), _moved.c.status).add_cte(_written)

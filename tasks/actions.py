@@ -1,0 +1,223 @@
+"""What a client may ask: submit, submit many, cancel, rerun."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from tasks import audit, catalog, idempotency, store
+from tasks.database import follow, sessions
+from tasks.errors import InvalidBatch, InvalidTask, UnknownKind
+from tasks.lifecycle import Move, Priority, Status
+from tasks.models import Task
+from tasks.shared_commit import SharedCommit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What holds for tasks whose kind and client do not say otherwise; given by the entry point."""
+
+    timeout: float = 300.0  # seconds for one attempt
+    max_retries: int = 3
+    max_payload_bytes: int = 262_144
+    idempotency_key_hours: float = 24.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A task as a client asks for it; None leaves a field to the kind, then to the service."""
+
+    name: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    queue_name: str | None = None
+    priority: Priority | None = None
+    run_at: datetime | None = None
+    delay: float | None = None  # seconds, instead of run_at
+    max_retries: int | None = None
+    timeout: float | None = None  # seconds for one attempt
+    expires_at: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    request_id: str | None = None
+
+
+class Client(NamedTuple):
+    """Who asks: for idempotency and for the audit."""
+
+    principal: str = ""  # API key id; "" without authentication
+    address: str | None = None
+
+
+class Once(NamedTuple):
+    """An `Idempotency-Key` and what it was sent with."""
+
+    key: str
+    request: bytes  # the request body; another body under the same key is refused
+
+
+class Submitted(NamedTuple):
+    """The answer to a submission."""
+
+    ids: list[UUID]
+    replayed: bool  # this key was seen before: these are the tasks of the first answer
+
+
+ANYBODY = Client()
+_terms = Terms()
+_together = SharedCommit()
+
+
+def configure(terms: Terms) -> None:
+    """Set the terms of this process."""
+    global _terms
+    _terms = terms
+
+
+def submit(submission: Submission, *, session: Session | None = None) -> Task:
+    """Accept one task; it is stored when this returns.
+
+    With a `session` of the caller's the task exists if and only if that transaction commits, and
+    is pushed after it. Raises `UnknownKind`, `InvalidTask` or `DatabaseUnavailable`.
+    """
+    row = row_of(submission)
+    if session is None:
+        stored = _together.insert([row])
+    else:
+        follow(session)
+        stored = store.insert_tasks(session, [row])
+    return as_task(submission, row, stored[row["id"]])
+
+
+def submit_many(submissions: Sequence[Submission], *, session: Session | None = None) -> list[UUID]:
+    """Accept all of these tasks or none, in one statement; the ids are in the order given.
+
+    Raises `InvalidBatch` naming each wrong one by its index.
+    """
+    rows = rows_of(submissions)
+    if session is None:
+        with sessions.begin() as own:
+            store.insert_tasks(own, rows)
+    else:
+        follow(session)
+        store.insert_tasks(session, rows)
+    return [row["id"] for row in rows]
+
+
+def submit_once(submissions: Sequence[Submission], once: Once, by: Client = ANYBODY) -> Submitted:
+    """Accept these tasks unless this client used this key before; then return the first answer.
+
+    However often and however many at a time a request is repeated, one of them makes the tasks.
+    Raises `IdempotencyKeyReused` when the key came with another request.
+    """
+    digest = hashlib.sha256(once.request).digest()
+    with sessions.begin() as session:
+        known = idempotency.recall(session, by.principal, once.key, digest)
+    if known is not None:
+        return Submitted(known, replayed=True)
+    rows = rows_of(submissions)
+    ids = [row["id"] for row in rows]
+    with sessions.begin() as session:
+        first = idempotency.remember(
+            session, by.principal, once.key, digest, ids, _terms.idempotency_key_hours
+        )
+        if first is None:
+            store.insert_tasks(session, rows)
+    return Submitted(ids, replayed=False) if first is None else Submitted(first, replayed=True)
+
+
+def cancel(task_id: UUID, by: Client = ANYBODY) -> Task:
+    """Cancel a task that has not finished; a running handler is stopped within a second."""
+    return _ask(task_id, Move.CANCEL, by)
+
+
+def rerun(task_id: UUID, by: Client = ANYBODY) -> Task:
+    """Bring a failed or cancelled task back, pending, with a fresh allowance of retries."""
+    return _ask(task_id, Move.RERUN, by)
+
+
+def _ask(task_id: UUID, move: Move, by: Client) -> Task:
+    with sessions.begin() as session:
+        task, was = store.advance(session, task_id, move)
+        audit.record(
+            session,
+            by.principal,
+            f"task.{move.name.lower()}",
+            subject=str(task_id),
+            address=by.address,
+            from_status=was,
+        )
+    return task
+
+
+def rows_of(submissions: Sequence[Submission]) -> list[dict[str, Any]]:
+    """The rows of a batch, or `InvalidBatch` with the messages of each wrong one."""
+    rows, wrong = [], {}
+    for index, submission in enumerate(submissions):
+        try:
+            rows.append(row_of(submission))
+        except InvalidTask as error:
+            wrong[index] = error.messages
+        except UnknownKind as error:
+            wrong[index] = {"name": [str(error)]}
+    if wrong:
+        raise InvalidBatch(wrong)
+    return rows
+
+
+def row_of(submission: Submission) -> dict[str, Any]:
+    """The row to store for a submission, on the kind's terms where the client gave none."""
+    kind = catalog.kind(submission.name)
+    kind.check(submission.payload)
+    payload = orjson.dumps(submission.payload)
+    if len(payload) > _terms.max_payload_bytes:
+        raise InvalidTask(
+            {"payload": [f"Larger than {_terms.max_payload_bytes} bytes as JSON: {len(payload)}."]}
+        )
+    retries, timeout = submission.max_retries, submission.timeout
+    if retries is None:
+        retries = kind.retry.max_retries
+    if timeout is None and kind.timeout is not None:
+        timeout = kind.timeout.total_seconds()
+    return {
+        "id": uuid7(),
+        "name": kind.name,
+        "payload": payload.decode(),
+        "queue_name": submission.queue_name or kind.queue_name,
+        "priority": submission.priority or kind.priority,
+        "run_at": submission.run_at,
+        "delay": submission.delay,
+        "expires_at": submission.expires_at,
+        "timeout": _terms.timeout if timeout is None else timeout,
+        "max_retries": _terms.max_retries if retries is None else retries,
+        "labels": orjson.dumps(submission.labels).decode() if submission.labels else "{}",
+        "request_id": submission.request_id,
+    }
+
+
+def as_task(submission: Submission, row: dict[str, Any], stored: store.Stored) -> Task:
+    """A new task as it now stands in the database, without reading it again."""
+    return Task(
+        id=stored.id,
+        name=row["name"],
+        payload=dict(submission.payload),
+        queue_name=row["queue_name"],
+        priority=Priority(row["priority"]),
+        status=Status(stored.status),
+        run_at=stored.run_at,
+        expires_at=row["expires_at"],
+        timeout=row["timeout"],
+        max_retries=row["max_retries"],
+        attempt=0,
+        failures=0,
+        crashes=0,
+        pending_since=stored.pending_since,
+        labels=dict(submission.labels),
+        request_id=row["request_id"],
+        created_at=stored.created_at,
+        updated_at=stored.created_at,
+    )

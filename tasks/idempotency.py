@@ -1,0 +1,71 @@
+"""Repeating a request safely: the first answer to each Idempotency-Key is remembered.
+
+After the IETF draft "The Idempotency-Key HTTP Header Field" (draft-ietf-httpapi-idempotency-key).
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from tasks.errors import IdempotencyKeyReused
+from tasks.models import IdempotencyKey
+
+
+def recall(session: Session, principal: str, key: str, digest: bytes) -> list[UUID] | None:
+    """The task ids of the first answer to this key, or None if it is new."""
+    known = session.get(IdempotencyKey, (principal, key))
+    if known is None:
+        return None
+    if known.request_hash != digest:
+        raise IdempotencyKeyReused()
+    return list(known.task_ids)
+
+
+def remember(
+    session: Session,
+    principal: str,
+    key: str,
+    digest: bytes,
+    task_ids: Sequence[UUID],
+    hours: float,
+) -> list[UUID] | None:
+    """Take this key for these tasks and return None, or return the ids it already stands for.
+
+    Waits for a rival transaction that is taking the same key, so exactly one of many wins.
+    """
+    new = insert(IdempotencyKey).values(
+        principal=principal, key=key, request_hash=digest, task_ids=list(task_ids)
+    )
+    taken = session.scalar(
+        new.on_conflict_do_update(
+            index_elements=[IdempotencyKey.principal, IdempotencyKey.key],
+            set_={
+                "request_hash": new.excluded.request_hash,
+                "task_ids": new.excluded.task_ids,
+                "created_at": func.now(),
+            },
+            where=IdempotencyKey.created_at < func.now() - timedelta(hours=hours),
+        ).returning(IdempotencyKey.key)
+    )
+    return None if taken is not None else recall(session, principal, key, digest)
+
+
+def prune(session: Session, hours: float, limit: int) -> int:
+    """Forget keys older than that, at most `limit` of them; return how many."""
+    old = (
+        select(IdempotencyKey.principal, IdempotencyKey.key)
+        .where(IdempotencyKey.created_at < func.now() - timedelta(hours=hours))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("old")
+    )
+    gone = session.execute(
+        delete(IdempotencyKey)
+        .where(IdempotencyKey.principal == old.c.principal, IdempotencyKey.key == old.c.key)
+        .returning(IdempotencyKey.key)
+    )
+    return len(gone.all())
