@@ -40,9 +40,9 @@ class Leash:
     ) -> None:
         """Start `command`.
 
-        `output` takes standard output and error as `subprocess` does. At `stop`, or when the owner
-        dies, the program gets `stop_signal` and `grace` seconds. `user` is the (uid, gid) to run as,
-        `keep_reach` lets it through folders of root, `remove` is deleted if the owner dies.
+        `output` takes standard output and error as `subprocess` does. At `stop`, or when the
+        owner dies, the program gets `stop_signal` and `grace` seconds. `user` is the (uid, gid) to
+        run as, `keep_reach` lets it through folders of root, `remove` is deleted if the owner dies.
         """
         self.command = [str(part) for part in command]
         self.exit_code: int | None = None

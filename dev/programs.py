@@ -1,4 +1,4 @@
-"""Where the PostgreSQL and Redis programs are: in this environment's wheels, else on the machine."""
+"""Where the PostgreSQL and Redis programs are: in the environment's wheels, or on the machine."""
 
 from __future__ import annotations
 

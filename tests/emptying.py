@@ -15,7 +15,11 @@ class Emptying:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        with (
+            closing(psycopg2.connect(url)) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(TABLES, [KEPT])
             self.tables = [name for (name,) in cursor]
             self.seeded = [name for name in self.tables if has_rows(cursor, name)]
