@@ -1,0 +1,45 @@
+# Distributed Task Queue: what a person runs. `make` alone lists it.
+
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do command -v $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run servers test lint format clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## start everything: PostgreSQL, Redis, web, worker, scheduler
+	@exec $(BIN)/python -m dev
+
+servers: $(READY) ## start PostgreSQL and Redis only, for `honcho start`
+	@exec $(BIN)/python -m dev servers
+
+test: lint ## check format, style, types, contracts; run every test with coverage
+	$(BIN)/pytest --cov
+
+lint: $(READY) ## the checks of `test` without its tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## format the code and sort its imports
+	$(BIN)/ruff check --select I --fix --quiet
+	$(BIN)/ruff format
+
+clean: ## remove the environment, caches and development data
+	rm -rf $(VENV) .data .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed." if sys.version_info < (3, 11) else 0)'
+	@echo "Installing into $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
