@@ -12,27 +12,25 @@ import hashlib
 import re
 import secrets
 import string
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from zlib import crc32
 
-from sqlalchemy import and_, exists, func, literal, or_, select, update
-from sqlalchemy.orm import Session
-
 from tasks.catalog import QUEUE_NAME
-from tasks.errors import InvalidKey, KeyEnded, KeyNotFound
-from tasks.models import ApiKey, ApiKeySecret
+from tasks.errors import InvalidKey
 
 ID_LETTERS = string.ascii_lowercase + string.digits
 SECRET_LETTERS = string.ascii_letters + string.digits
 SECRET_LENGTH = 43  # of 62 letters: 256 bits
 CHECK_LENGTH = 6
-KEY_ID = re.compile(r"[a-z0-9]{10}")
+ID_LENGTH = 10
 TOKEN = re.compile(r"dtq_([a-z0-9]{10})_([A-Za-z0-9]{43})([A-Za-z0-9]{6})")
 NAME_LENGTH = 100
 QUEUES_LIMIT = 50  # queue names one key may be bound to
+LONGEST_LIFE = timedelta(days=36500)
+LIFE_SENTENCE = "Must be more than 0 seconds and less than 100 years."
 
 
 class Scope(StrEnum):
@@ -81,6 +79,10 @@ class Grant:
 EVERYTHING = Grant(key_id="", scopes=frozenset({Scope.ADMIN}))  # with AUTH=off
 
 
+def new_id() -> str:
+    return "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
+
+
 def new_token(key_id: str) -> str:
     secret = "".join(secrets.choice(SECRET_LETTERS) for _ in range(SECRET_LENGTH))
     return f"dtq_{key_id}_{secret}{check(key_id, secret)}"
@@ -101,33 +103,13 @@ def well_formed(token: str) -> bool:
     return parts is not None and check(parts[1], parts[2]) == parts[3]
 
 
+def prefix_of(token: str) -> str:
+    """How a token begins: enough to tell two of a key apart, and nothing to guess the rest from."""
+    return token[: -SECRET_LENGTH - CHECK_LENGTH + 4]
+
+
 def hashed(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def create(
-    session: Session,
-    name: str,
-    scopes: Iterable[str],
-    *,
-    queue_names: Iterable[str] = (),
-    lifetime: timedelta | None = None,
-    submit_rate: float | None = None,
-) -> tuple[ApiKey, str]:
-    """Store a new key and return it with its token, which is never seen again."""
-    scopes, queue_names = sorted(set(scopes)), sorted(set(queue_names))
-    refuse_impossible(name, scopes, queue_names, lifetime, submit_rate)
-    key = ApiKey(
-        id="".join(secrets.choice(ID_LETTERS) for _ in range(10)),
-        name=name,
-        scopes=scopes,
-        queue_names=queue_names,
-        submit_rate=submit_rate,
-        expires_at=None if lifetime is None else func.now() + lifetime,
-    )
-    session.add(key)
-    session.flush()
-    return key, _add_secret(session, key)
 
 
 def refuse_impossible(
@@ -154,142 +136,9 @@ def refuse_impossible(
         messages["queue_names"] = [f"At most {QUEUES_LIMIT}."]
     elif not all(map(QUEUE_NAME.fullmatch, queue_names)):
         messages["queue_names"] = ["A queue name is 1 to 64 letters, digits, '_' and '-'."]
-    if lifetime is not None and not timedelta() < lifetime < timedelta(days=36500):
-        messages["expires_in"] = ["Must be more than 0 seconds and less than 100 years."]
+    if lifetime is not None and not timedelta() < lifetime < LONGEST_LIFE:
+        messages["expires_in"] = [LIFE_SENTENCE]
     if submit_rate is not None and not 0 < submit_rate < 1e9:
         messages["submit_rate"] = ["Must be more than 0 tasks a second."]
     if messages:
         raise InvalidKey(messages)
-
-
-def rotate(session: Session, key_id: str, overlap: timedelta) -> tuple[ApiKey, str]:
-    """Give the key a new token; the one before stays valid for `overlap`, older ones end now."""
-    key = _locked(session, key_id)
-    newest = select(func.max(ApiKeySecret.created_at)).where(ApiKeySecret.key_id == key_id)
-    ends = func.now() + overlap
-    session.execute(
-        update(ApiKeySecret)
-        .where(ApiKeySecret.key_id == key_id, ApiKeySecret.created_at < newest.scalar_subquery())
-        .values(expires_at=func.least(ApiKeySecret.expires_at, func.now()))
-    )
-    session.execute(
-        update(ApiKeySecret)
-        .where(
-            ApiKeySecret.key_id == key_id,
-            or_(ApiKeySecret.expires_at.is_(None), ApiKeySecret.expires_at > func.now()),
-        )
-        .values(expires_at=func.least(ApiKeySecret.expires_at, ends))
-    )
-    return key, _add_secret(session, key)
-
-
-def expire(session: Session, key_id: str, after: timedelta) -> ApiKey:
-    """Let the key end by itself after this time from now."""
-    key = _locked(session, key_id)
-    key.expires_at = func.now() + after
-    session.flush()
-    session.refresh(key)
-    return key
-
-
-def revoke(session: Session, key_id: str) -> ApiKey:
-    """End the key and all its tokens. Doing it again changes nothing."""
-    key = _found(session.get(ApiKey, key_id, with_for_update=True))
-    if key.revoked_at is None:
-        key.revoked_at = func.now()
-        session.flush()
-        session.refresh(key)
-    return key
-
-
-def find(session: Session, key_id: str) -> ApiKey:
-    """The key of this id, or `KeyNotFound`."""
-    return _found(session.get(ApiKey, key_id))
-
-
-def every(session: Session) -> Sequence[ApiKey]:
-    """All keys there ever were, newest first."""
-    return session.scalars(select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id)).all()
-
-
-def any_valid(session: Session) -> bool:
-    """Whether anybody could be let in at all."""
-    return bool(session.scalar(select(exists().where(_VALID))))
-
-
-def valid(session: Session) -> dict[bytes, tuple[Grant, float]]:
-    """Every token that is valid now, by its hash: what it allows, and for how many seconds more."""
-    ends = func.least(ApiKey.expires_at, ApiKeySecret.expires_at)
-    left = func.coalesce(func.extract("epoch", ends - func.now()), literal(float("inf")))
-    rows = session.execute(
-        select(
-            ApiKeySecret.hash,
-            ApiKey.id,
-            ApiKey.scopes,
-            ApiKey.queue_names,
-            ApiKey.submit_rate,
-            left,
-        ).where(_VALID)
-    )
-    return {
-        hash: (
-            Grant(
-                key_id,
-                frozenset(Scope(scope) for scope in scopes if scope in set(Scope)),
-                frozenset(queue_names),
-                submit_rate,
-            ),
-            float(seconds),
-        )
-        for hash, key_id, scopes, queue_names, submit_rate, seconds in rows
-    }
-
-
-def note_used(session: Session, key_ids: Collection[str]) -> None:
-    """Remember to the minute when these keys were last used."""
-    long_ago = func.now() - timedelta(minutes=1)
-    session.execute(
-        update(ApiKey)
-        .where(
-            ApiKey.id.in_(sorted(key_ids)),
-            or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < long_ago),
-        )
-        .values(last_used_at=func.now())
-    )
-
-
-def _add_secret(session: Session, key: ApiKey) -> str:
-    token = new_token(key.id)
-    session.add(
-        ApiKeySecret(
-            hash=hashed(token),
-            key_id=key.id,
-            prefix=token[: -SECRET_LENGTH - CHECK_LENGTH + 4],
-            created_at=func.clock_timestamp(),
-        )
-    )
-    session.flush()
-    session.refresh(key)
-    return token
-
-
-def _locked(session: Session, key_id: str) -> ApiKey:
-    key = _found(session.get(ApiKey, key_id, with_for_update=True))
-    over = or_(ApiKey.revoked_at.is_not(None), ApiKey.expires_at <= func.now())
-    if session.scalar(select(over).where(ApiKey.id == key_id)):
-        raise KeyEnded()
-    return key
-
-
-def _found(key: ApiKey | None) -> ApiKey:
-    if key is None:
-        raise KeyNotFound()
-    return key
-
-
-_VALID = and_(
-    ApiKey.id == ApiKeySecret.key_id,
-    ApiKey.revoked_at.is_(None),
-    or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
-    or_(ApiKeySecret.expires_at.is_(None), ApiKeySecret.expires_at > func.now()),
-)

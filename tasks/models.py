@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from tasks.lifecycle import FINISHED, Outcome, Priority, Status
 
@@ -326,6 +326,9 @@ class ApiKey(Record):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]  # to the minute, so that no request pays a write
+    secrets: Mapped[list["ApiKeySecret"]] = relationship(
+        viewonly=True, lazy="selectin", order_by="ApiKeySecret.created_at"
+    )
 
     __table_args__ = (
         CheckConstraint("id ~ '^[a-z0-9]{10}$'", name="id_has_shape"),
