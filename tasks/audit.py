@@ -1,8 +1,10 @@
 """Who did what, when and from where."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from tasks.lifecycle import Status
@@ -30,3 +32,31 @@ def record(
             details=details,
         )
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditFilter:
+    """Which entries to list; None does not restrict."""
+
+    principal: str | None = None
+    action: str | None = None
+    subject: str | None = None
+
+
+def page(
+    session: Session, which: AuditFilter, limit: int, before: int | None = None
+) -> tuple[Sequence[AuditEntry], int | None]:
+    """Up to `limit` entries, newest first, and the id before which the next page begins."""
+    statement = select(AuditEntry)
+    for column, value in (
+        (AuditEntry.principal, which.principal),
+        (AuditEntry.action, which.action),
+        (AuditEntry.subject, which.subject),
+    ):
+        if value is not None:
+            statement = statement.where(column == value)
+    if before is not None:
+        statement = statement.where(AuditEntry.id < before)
+    found = session.scalars(statement.order_by(AuditEntry.id.desc()).limit(limit + 1)).all()
+    items = found[:limit]
+    return items, items[-1].id if len(found) > limit else None

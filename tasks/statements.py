@@ -100,6 +100,12 @@ INSERT = (
     )
 )
 
+_STARTED = (
+    _tasks.c.id, _tasks.c.name, sql_cast(_tasks.c.payload, Text), _tasks.c.queue_name,
+    _tasks.c.priority, _tasks.c.attempt, _tasks.c.timeout, _tasks.c.max_retries,
+    _tasks.c.failures, _tasks.c.crashes, _tasks.c.request_id,
+)  # fmt: skip
+
 START = (
     update(_tasks)
     .where(
@@ -124,12 +130,37 @@ START = (
         started_at=func.now(),
         progress=None,
     )
-    .returning(
-        _tasks.c.id, _tasks.c.name, sql_cast(_tasks.c.payload, Text), _tasks.c.queue_name,
-        _tasks.c.priority, _tasks.c.attempt, _tasks.c.timeout, _tasks.c.max_retries,
-        _tasks.c.failures, _tasks.c.crashes, _tasks.c.request_id,
+    .returning(*_STARTED)
+)
+
+HELD = select(*_STARTED).where(
+    _tasks.c.id == any_(_array("ids", Uuid)),
+    _tasks.c.status == Status.RUNNING,
+    _tasks.c.worker_id == bindparam("worker"),
+)
+
+REFUSED = select(
+    _tasks.c.id, _tasks.c.status, _tasks.c.name, _tasks.c.queue_name, _tasks.c.priority,
+    _tasks.c.timeout, func.coalesce(_tasks.c.expires_at <= func.now(), literal(False)),
+).where(_tasks.c.id == any_(_array("ids", Uuid)))  # fmt: skip
+
+_said = (
+    func.unnest(
+        _array("ids", Uuid), bindparam("numbers", type_=ARRAY(Integer)), _array("said", JSONB)
     )
-)  # fmt: skip
+    .table_valued("id", "number", "progress")
+    .render_derived(name="said")
+)
+PROGRESS = (
+    update(_tasks)
+    .where(
+        _tasks.c.id == _said.c.id,
+        _tasks.c.status == Status.RUNNING,
+        _tasks.c.attempt == _said.c.number,
+        _tasks.c.worker_id == bindparam("worker"),
+    )
+    .values(progress=_said.c.progress, updated_at=func.now())
+)
 
 _word = (
     func.unnest(

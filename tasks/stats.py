@@ -7,7 +7,7 @@ number of tasks; they are exact, because they change in the transaction of the m
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, func, select, text, union_all
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from tasks.lifecycle import FINISHED, Priority, Status
 from tasks.models import QueueStat, Tally, Task, Worker, tally_deltas
 
-# Upper bounds, in seconds, of the buckets of waits and runs; the trigger of migration 0006 has the same.
+# Upper bounds, in seconds, of the buckets of waits and runs, as in the trigger of migration 0006.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 
@@ -182,7 +182,7 @@ def _oldest_pending(session: Session, queue_name: str, priority: Priority) -> fl
 
 
 def _rates(session: Session) -> dict[tuple[str, Priority], tuple[float, float]]:
-    """Submitted and finished in the last minute: this minute so far and the rest of the last one."""
+    """Submitted and finished per minute: this one so far, and the rest of the last one."""
     rows = session.execute(
         select(
             QueueStat.queue_name,
@@ -191,9 +191,7 @@ def _rates(session: Session) -> dict[tuple[str, Priority], tuple[float, float]]:
             QueueStat.submitted,
             QueueStat.succeeded + QueueStat.failed + QueueStat.cancelled,
             func.extract("second", func.now()),
-        ).where(
-            QueueStat.minute >= func.date_trunc("minute", func.now() - text("interval '1 min'"))
-        )
+        ).where(QueueStat.minute >= func.date_trunc("minute", func.now() - timedelta(minutes=1)))
     )
     rates: dict[tuple[str, Priority], tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for queue_name, priority, this_minute, submitted, finished, second in rows:

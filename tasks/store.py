@@ -212,7 +212,7 @@ def settle_many(session: Session, settlements: Sequence[Settlement]) -> list[Set
             "waits": [each.wait for each in settlements],
         },
     )
-    settled = [Settled(*row) for row in rows]
+    settled = [Settled._make(row) for row in rows]
     note(session, settled, front=True)
     return settled
 
@@ -233,3 +233,68 @@ def note(session: Session, settled: Sequence[Settled], *, front: bool) -> None:
 
 def _settled(task: Task) -> Settled:
     return Settled(task.id, task.name, task.queue_name, task.priority, task.timeout, task.status)
+
+
+def held_by(session: Session, ids: Iterable[str], worker_id: str) -> list[Started]:
+    """Those of these tasks that this worker holds: the answer to a `start` that got lost."""
+    rows = session.connection().execute(statements.HELD, {"ids": list(ids), "worker": worker_id})
+    return [Started._make(row) for row in rows]
+
+
+def already_settled(session: Session, settlements: Sequence[Settlement]) -> set[UUID]:
+    """Those of these settlements that are on record: the answer to a `settle` that got lost."""
+    rows = session.execute(
+        select(Attempt.task_id, Attempt.number, Attempt.worker_id, Attempt.outcome).where(
+            Attempt.task_id.in_([each.task_id for each in settlements])
+        )
+    )
+    known = {row.tuple() for row in rows}
+    return {
+        each.task_id
+        for each in settlements
+        if (each.task_id, each.holder.number, each.holder.worker_id, each.outcome) in known
+    }
+
+
+def no_longer_held(session: Session, held: Sequence[tuple[UUID, int]], worker_id: str) -> set[UUID]:
+    """Those of these attempts (task, number) that were taken away: cancelled, or presumed lost."""
+    mine = select(Task.id, Task.attempt).where(
+        Task.id.in_([id for id, _ in held]),
+        Task.status == Status.RUNNING,
+        Task.worker_id == worker_id,
+    )
+    still = {row.tuple() for row in session.execute(mine)}
+    return {id for id, number in held if (id, number) not in still}
+
+
+def report_progress(
+    session: Session, reports: Sequence[tuple[UUID, int, str]], worker_id: str
+) -> None:
+    """Store what handlers last said of their progress: triples of task, attempt and JSON text."""
+    session.connection().execute(
+        statements.PROGRESS,
+        {
+            "ids": [str(id) for id, _, _ in reports],
+            "numbers": [number for _, number, _ in reports],
+            "said": [said for _, _, said in reports],
+            "worker": worker_id,
+        },
+    )
+
+
+class Refused(NamedTuple):
+    """A popped id whose start was refused, and where its task stands."""
+
+    id: UUID
+    status: Status
+    name: str
+    queue_name: str
+    priority: Priority
+    timeout: float
+    expired: bool
+
+
+def why_refused(session: Session, ids: Iterable[str]) -> list[Refused]:
+    """Where these tasks stand; an id that is missing from the answer has no row."""
+    rows = session.connection().execute(statements.REFUSED, {"ids": list(ids)})
+    return [Refused._make(row) for row in rows]
