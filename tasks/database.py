@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg2
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy import exc as sqlalchemy_errors
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -71,6 +71,12 @@ def engine() -> Engine:
     """The engine in use."""
     bind: Engine = sessions.kw["bind"]
     return bind
+
+
+def check() -> None:
+    """Raise `DatabaseUnavailable` if PostgreSQL does not answer."""
+    with sessions.begin() as session:
+        session.execute(text("SELECT 1"))
 
 
 def close() -> None:

@@ -1,6 +1,6 @@
 """Finding tasks: pages by filter, newest first, by keyset and never by OFFSET."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -25,6 +25,7 @@ class Filter:
     label: tuple[str, str] | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    queue_names: Collection[str] = ()  # any of these; empty does not restrict
 
 
 class Page(NamedTuple):
@@ -49,6 +50,8 @@ def page(session: Session, which: Filter, limit: int, after: UUID | None = None)
     ):
         if value is not None:
             statement = statement.where(column == value)
+    if which.queue_names:
+        statement = statement.where(Task.queue_name.in_(sorted(which.queue_names)))
     if which.label is not None:
         key, value = which.label
         statement = statement.where(Task.labels != {}, Task.labels.contains({key: value}))
