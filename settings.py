@@ -7,7 +7,7 @@ it is read, and its phrase appears in `.env.example` and in the README's table (
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -179,11 +179,10 @@ def platform_port(environ: Mapping[str, str]) -> dict[str, str]:
     return {"API_PORT": environ["PORT"], "API_HOST": environ.get("API_HOST") or "0.0.0.0"}  # noqa: S104  # Heroku's router
 
 
-def env_files(folder: Path | None = None) -> dict[str, str]:
-    """Read `NAME=value` lines of the files in `ENV_FILES` that exist."""
+def env_files(names: Iterable[str] = ENV_FILES) -> dict[str, str]:
+    """Read the `NAME=value` lines of these files as far as they exist; the first one wins."""
     found: dict[str, str] = {}
-    for name in reversed(ENV_FILES):
-        path = (folder or Path()) / name
+    for path in map(Path, reversed(list(names))):
         lines = path.read_text().splitlines() if path.is_file() else []
         pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
         found |= {

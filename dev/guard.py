@@ -21,7 +21,8 @@ PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 CAPABILITY_VERSION_3 = 0x20080522
 HEARD = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
-TO_STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+TO_STOP = {signal.SIGTERM, signal.SIGHUP}
+TO_HURRY = {signal.SIGINT}
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -96,14 +97,16 @@ def watch(order: dict[str, Any], program: int) -> int:
                 tell(order, status)
         if status is not None and (kill_at < float("inf") or not descendants(os.getpid())):
             return status
-        to_stop = (told and told.si_signo in TO_STOP) or os.getppid() != order["owner"]
-        if to_stop and kill_at == float("inf"):
+        heard = told.si_signo if told else None
+        if heard in TO_HURRY:
+            kill_at = 0
+        elif (heard in TO_STOP or os.getppid() != order["owner"]) and kill_at == float("inf"):
             if status is not None:
                 return status
             os.kill(program, order["stop_signal"])
             os.kill(program, signal.SIGCONT)
             kill_at = time.monotonic() + order["grace"]
-        if time.monotonic() > kill_at:
+        if status is None and time.monotonic() > kill_at:
             os.kill(program, signal.SIGKILL)
 
 
@@ -148,6 +151,11 @@ def descendants(ancestor: int) -> list[int]:
     for pid in found:
         found += children.get(pid, ())
     return found
+
+
+def end_with_parent() -> None:
+    """Let the kernel send this process SIGTERM when its parent ends."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def tell(order: dict[str, Any], number: int) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
 from typing import IO, Self
 
 from dev.guard import descendants
@@ -128,10 +128,19 @@ class Leash:
         self.signal(SIGKILL)
         self.wait(timeout=10)
 
+    def fileno(self) -> int:
+        """Readable when the program has ended, for `select`."""
+        return self._report
+
     def ask_to_stop(self) -> None:
         """Begin what `stop` finishes."""
         if self._guard.poll() is None:
             self._guard.send_signal(SIGTERM)
+
+    def hurry(self) -> None:
+        """Grant the program no more grace."""
+        if self._guard.poll() is None:
+            self._guard.send_signal(SIGINT)
 
     def stop(self) -> int:
         """End the program and everything below it; return its exit status."""
