@@ -1,4 +1,4 @@
-"""Real servers for every test: one PostgreSQL and one Redis per test process, emptied for each test."""
+"""Real servers: one PostgreSQL and one Redis per test process, emptied for each test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 
-import psycopg2
 import pytest
 import redis
 from alembic import command
@@ -60,7 +59,7 @@ def _migrated(postgres: Postgres) -> Emptying:
 
 @pytest.fixture
 def postgres_url(_migrated: Emptying) -> str:
-    """A database with every table, as `settings.database_url` would name it, without a row of ours."""
+    """An empty database with every table, spelled as `settings.database_url` is."""
     _migrated.empty()
     return sqlalchemy_url(_migrated.url)
 
