@@ -3,7 +3,10 @@
 import logs
 import settings
 from api import create_app
+from jobs.handlers import SHIPPED
+from tasks import catalog
 
 configuration = settings.load()
 logs.configure(configuration)
+catalog.load((*SHIPPED, *configuration.task_modules))
 app = create_app(configuration)

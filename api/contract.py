@@ -7,19 +7,18 @@ needs, so that the busiest views cost little more than an empty one.
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import flask_smorest
 from flask import Response
 from marshmallow import Schema
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from api import errors, wire
+from api import errors, queries, wire
 from api.schemas import ErrorBody
 from api.strict_json import RefusedJSON
 
-View = TypeVar("View", bound=Callable[..., Any])
-Decorator = Callable[[View], View]
+Decorator = Callable[[Any], Any]  # of a view; its attributes are ours and flask-smorest's
 
 REFUSALS_OF_A_BODY = (RefusedJSON, RequestEntityTooLarge, UnsupportedMediaType)
 
@@ -29,14 +28,14 @@ class Blueprint(flask_smorest.Blueprint):
 
     def takes(
         self, schema: Any, read: Callable[[Any], Any], *, examples: Mapping[str, Any]
-    ) -> Decorator[View]:
+    ) -> Decorator:
         """The view takes a JSON body, which `read` turns into its first argument or refuses.
 
         `schema` (marshmallow's or OpenAPI's) documents the body; a test holds that `read` accepts
         exactly the same.
         """
 
-        def decorate(view: View) -> View:
+        def decorate(view: Any) -> Any:
             @wraps(view)
             def reading(*args: Any, **kwargs: Any) -> Any:
                 return view(read(wire.read()), *args, **kwargs)
@@ -49,17 +48,18 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
-    def asks(self, schema: type[Schema], read: Callable[[], Any]) -> Decorator[View]:
-        """The view takes query parameters, which `read` turns into its first argument."""
+    def asks(self, schema: type[Schema]) -> Decorator:
+        """The view takes query parameters, as its first argument."""
+        parameters = schema()
 
-        def decorate(view: View) -> View:
+        def decorate(view: Any) -> Any:
             @wraps(view)
             def reading(*args: Any, **kwargs: Any) -> Any:
-                return view(read(), *args, **kwargs)
+                return view(queries.read(parameters), *args, **kwargs)
 
-            document(reading, self.arguments(schema, location="query"))
-            reading._apidoc["arguments"].pop("responses")
-            return self.raises(errors.InvalidQuery)(reading)
+            said = document(reading, self.arguments(schema, location="query"))
+            said._apidoc["arguments"].pop("responses")  # raises() says it better
+            return self.raises(errors.InvalidQuery)(said)
 
         return decorate
 
@@ -72,10 +72,10 @@ class Blueprint(flask_smorest.Blueprint):
         write: Callable[[Any], Any] | None = None,
         description: str | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Decorator[View]:
-        """The view answers with what `write` makes of its value, or with a `Response` of its own."""
+    ) -> Decorator:
+        """The view answers with what `write` makes of its value, or with its own `Response`."""
 
-        def decorate(view: View) -> View:
+        def decorate(view: Any) -> Any:
             @wraps(view)
             def answering(*args: Any, **kwargs: Any) -> Response:
                 value = view(*args, **kwargs)
@@ -98,14 +98,14 @@ class Blueprint(flask_smorest.Blueprint):
         description: str | None = None,
         headers: Mapping[str, str] | None = None,
         content_type: str | None = None,
-    ) -> Decorator[View]:
+    ) -> Decorator:
         """The view has another answer, which it makes itself."""
         described = {
             name: {"description": meaning, "schema": {"type": "string"}}
             for name, meaning in (headers or {}).items()
         }
 
-        def decorate(view: View) -> View:
+        def decorate(view: Any) -> Any:
             return document(
                 view,
                 self.response(
@@ -120,10 +120,10 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
-    def raises(self, *words: type[Exception]) -> Decorator[View]:
+    def raises(self, *words: type[Exception]) -> Decorator:
         """The view may refuse with any of these words, which `api.errors` puts into HTTP."""
 
-        def decorate(view: View) -> View:
+        def decorate(view: Any) -> Any:
             view.refusals = (*words, *getattr(view, "refusals", ()))
             return view
 

@@ -7,6 +7,7 @@ Views do not catch. Whatever they raise is looked up here and answered in flask-
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from flask import Flask, Response
@@ -14,6 +15,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.http import HTTP_STATUS_CODES
 
 from api import wire
+from api.queries import InvalidHeader, InvalidQuery
 from api.strict_json import RefusedJSON
 from tasks.errors import (
     BrokerUnavailable,
@@ -21,31 +23,21 @@ from tasks.errors import (
     IdempotencyKeyReused,
     InvalidBatch,
     InvalidCursor,
+    InvalidKey,
     InvalidTask,
+    KeyEnded,
+    KeyNotFound,
     MoveRefused,
+    NotAuthenticated,
+    NotPermitted,
     TaskNotFound,
+    TooManyTasks,
     UnknownKind,
 )
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 1  # seconds a client should wait before it asks an unavailable service again
-
-
-class InvalidQuery(Exception):
-    """The query string is not valid."""
-
-    def __init__(self, messages: dict[str, Any]) -> None:
-        super().__init__(self.__doc__)
-        self.messages = messages  # parameter → list of messages
-
-
-class InvalidHeader(Exception):
-    """A header is not valid."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(self.__doc__)
-        self.name, self.message = name, message
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,8 @@ class Refusal:
     errors: Callable[[Any], dict[str, Any]] | None = None  # which fields are wrong, and why
     example: dict[str, Any] | None = None  # of those, for the documentation
     says: str | None = None  # an example of its message, where the word's docstring is not one
-    retry_after: int | None = None  # seconds
+    retry_after: int | None = None  # seconds, where the error itself does not say
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 # fmt: off
@@ -65,9 +58,20 @@ REFUSALS: dict[type[Exception], Refusal] = {
         400, lambda error: {"json": [str(error)]},
         {"json": ["an object names the key 'name' twice (line 1, column 25)"]},
     ),
+    NotAuthenticated: Refusal(401, headers=(("WWW-Authenticate", 'Bearer realm="task queue"'),)),
+    NotPermitted: Refusal(403, says="This API key needs the scope tasks:manage."),
     TaskNotFound: Refusal(404),
+    KeyNotFound: Refusal(404),
+    KeyEnded: Refusal(409),
+    InvalidKey: Refusal(
+        422, lambda error: {"json": error.messages},
+        {"json": {"scopes": ["At least one scope is needed."]}},
+    ),
+    TooManyTasks: Refusal(
+        429, says="This API key may submit 100 tasks per second.", retry_after=RETRY_AFTER
+    ),
     MoveRefused: Refusal(
-        409, says="Cannot cancel a task that is succeeded; it must be pending or running or scheduled."
+        409, says="Cannot rerun a task that is running; it must be cancelled or failed."
     ),
     UnknownKind: Refusal(
         422, lambda error: {"json": {"name": [str(error)]}},
@@ -95,7 +99,7 @@ REFUSALS: dict[type[Exception], Refusal] = {
     ),
     IdempotencyKeyReused: Refusal(
         422, lambda error: {"headers": {"Idempotency-Key": [str(error)]}},
-        {"headers": {"Idempotency-Key": ["This Idempotency-Key was used before with another request body."]}},
+        {"headers": {"Idempotency-Key": [IdempotencyKeyReused.__doc__]}},
     ),
     DatabaseUnavailable: Refusal(503, retry_after=RETRY_AFTER),
     BrokerUnavailable: Refusal(503, retry_after=RETRY_AFTER),
@@ -121,7 +125,10 @@ def refuse(error: Exception) -> Response:
     refusal = next(REFUSALS[word] for word in type(error).__mro__ if word in REFUSALS)
     if refusal.status >= 500:
         log.warning("unavailable: %s", error.__cause__ or error)
-    headers = [("Retry-After", str(refusal.retry_after))] if refusal.retry_after else []
+    retry_after = getattr(error, "retry_after", refusal.retry_after)
+    headers = [*refusal.headers]
+    if retry_after is not None:
+        headers.append(("Retry-After", str(ceil(retry_after))))
     errors = refusal.errors(error) if refusal.errors else None
     return wire.answer(body(refusal.status, message_of(error), errors), refusal.status, headers)
 

@@ -64,7 +64,7 @@ class Whole(fields.Integer):
 
 
 class Spelled(Regexp):
-    """The whole text matches a pattern written `^…$`; in Python alone that would let pass "…\\n"."""
+    """The whole text matches a pattern that is written `^…$`, as OpenAPI wants it."""
 
     def __init__(self, pattern: str, error: str) -> None:
         super().__init__(re.compile(pattern), error=error)
@@ -73,3 +73,25 @@ class Spelled(Regexp):
         if self.regex.fullmatch(value) is None:
             raise ValidationError(self.error)
         return value
+
+
+class WrittenNumber(fields.Float):
+    """A number as a query string writes it."""
+
+    SPELLING = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
+
+    def _validated(self, value: Any) -> float:
+        if self.SPELLING.fullmatch(value) is None:
+            raise self.make_error("invalid", input=value)
+        return float(value)
+
+
+class WrittenWhole(fields.Integer):
+    """An integer as a query string writes it."""
+
+    SPELLING = re.compile(r"[0-9]{1,15}")
+
+    def _validated(self, value: Any) -> int:
+        if self.SPELLING.fullmatch(value) is None:
+            raise self.make_error("invalid", input=value)
+        return int(value)

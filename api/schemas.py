@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import Length, OneOf, Range
 
-from api.fields import Number, Spelled, Time, Whole
+from api.fields import Number, Spelled, Time, Whole, WrittenNumber, WrittenWhole
 from tasks.lifecycle import Move, Outcome, Priority, Status
 
 NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
@@ -27,6 +27,7 @@ PAGE, LONGEST_PAGE = 50, 200
 
 AN_ID = "01982f6c-8d2a-7c4e-9a51-3d6f0b7c2e10"
 A_TIME = "2026-01-31T12:00:00.000000Z"
+UNSEEN = "Null for a key without `payloads:read`."
 A_WORKER = "host-4711-5c1f9a"
 
 
@@ -151,7 +152,10 @@ class TaskBody(Schema):
     id = fields.UUID(required=True, metadata=told("A UUID of version 7; also RQ's job id.", AN_ID))
     name = fields.String(required=True, metadata=told("The kind of task.", "example_task"))
     payload = fields.Dict(
-        keys=fields.String(), required=True, metadata=told("As submitted.", {"message": "hello"})
+        keys=fields.String(),
+        required=True,
+        allow_none=True,
+        metadata=told(f"As submitted. {UNSEEN}", {"message": "hello"}),
     )
     queue_name = fields.String(required=True, metadata=told("Where it waits.", "default"))
     priority = fields.String(
@@ -167,13 +171,13 @@ class TaskBody(Schema):
     result = fields.Raw(
         required=True,
         allow_none=True,
-        metadata=told("What its handler returned; null until succeeded."),
+        metadata=told(f"What its handler returned; null until succeeded. {UNSEEN}"),
     )
     error = fields.Nested(
         FailureBody,
         required=True,
         allow_none=True,
-        metadata=told("Of the last failed attempt, or null."),
+        metadata=told(f"Of the last failed attempt, or null. {UNSEEN}"),
     )
     attempts = fields.Integer(required=True, metadata=told("Attempts started so far.", 0))
     max_retries = fields.Integer(
@@ -251,7 +255,7 @@ class BatchAnswer(Schema):
 class TaskQuestion(Schema):
     """How a single task is asked for."""
 
-    wait = Number(
+    wait = WrittenNumber(
         validate=Range(min=0, max=LONGEST_WAIT),
         metadata=told("Seconds to wait for the task to finish before answering.", 30),
     )
@@ -276,13 +280,14 @@ class TaskFilter(Schema):
     )
     label = fields.String(
         validate=Spelled(
-            "^[A-Za-z0-9_./-]{1,64}:.{0,256}$", "Must be a label's key and value: key:value."
+            "^[A-Za-z0-9_./-]{1,64}:[^\\u0000]{0,256}$",
+            "Must be a label's key and value: key:value.",
         ),
         metadata=told("Only with this label, as `key:value`."),
     )
     created_after = Time(metadata=told("Only accepted after this time."))
     created_before = Time(metadata=told("Only accepted before this time."))
-    limit = Whole(
+    limit = WrittenWhole(
         load_default=PAGE,
         validate=Range(min=1, max=LONGEST_PAGE),
         metadata=told("How many at most."),
@@ -308,7 +313,10 @@ class AttemptBody(Schema):
         metadata=told("How it ended; null while it runs.", "succeeded"),
     )
     error = fields.Nested(
-        FailureBody, required=True, allow_none=True, metadata=told("What went wrong, or null.")
+        FailureBody,
+        required=True,
+        allow_none=True,
+        metadata=told(f"What went wrong, or null. {UNSEEN}"),
     )
 
 
@@ -346,3 +354,138 @@ class MoveList(Schema):
     """A task's life."""
 
     items = fields.List(fields.Nested(MoveBody), required=True, metadata=told("First to last."))
+
+
+class KindBody(Schema):
+    """A kind of task."""
+
+    name = fields.String(
+        required=True, metadata=told("What a submission calls it.", "example_task")
+    )
+    description = fields.String(required=True, metadata=told("What it does."))
+    queue_name = fields.String(required=True, metadata=told("Where its tasks wait.", "default"))
+    priority = fields.String(
+        required=True,
+        validate=OneOf([str(each) for each in Priority]),
+        metadata=told("How urgent its tasks are.", "normal"),
+    )
+    timeout = fields.Float(required=True, metadata=told("Seconds one attempt may take.", 300))
+    max_retries = fields.Integer(
+        required=True, metadata=told("Retries after the first attempt.", 3)
+    )
+    schema = fields.Dict(
+        keys=fields.String(), required=True, metadata=told("JSON Schema of the payload.")
+    )
+
+
+class KindList(Schema):
+    """Every kind of task."""
+
+    items = fields.List(fields.Nested(KindBody), required=True, metadata=told("By name."))
+
+
+class QueueBody(Schema):
+    """One queue name at one priority: one RQ queue."""
+
+    queue_name = fields.String(required=True, metadata=told("The queue name.", "default"))
+    priority = fields.String(
+        required=True,
+        validate=OneOf([str(each) for each in Priority]),
+        metadata=told("The priority.", "high"),
+    )
+    rq_queue = fields.String(required=True, metadata=told("What RQ calls it.", "default:high"))
+    pending = fields.Integer(required=True, metadata=told("Tasks that wait for a worker."))
+    running = fields.Integer(required=True, metadata=told("Tasks that workers hold."))
+    scheduled = fields.Integer(required=True, metadata=told("Tasks that wait for their time."))
+    oldest_pending_seconds = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata=told("How long the oldest pending task has waited."),
+    )
+    submitted_per_minute = fields.Float(required=True, metadata=told("Over the last minute."))
+    finished_per_minute = fields.Float(required=True, metadata=told("Over the last minute."))
+    workers = fields.Integer(required=True, metadata=told("Living workers that serve it."))
+    paused = fields.Boolean(required=True, metadata=told("Whether workers are told to leave it."))
+
+
+class QueueList(Schema):
+    """Every queue."""
+
+    items = fields.List(
+        fields.Nested(QueueBody), required=True, metadata=told("By name, most urgent first.")
+    )
+
+
+class WorkerBody(Schema):
+    """One incarnation of a worker process."""
+
+    name = fields.String(required=True, metadata=told("Also its name in RQ.", A_WORKER))
+    host = fields.String(required=True, metadata=told("The machine it runs on."))
+    pid = fields.Integer(required=True, metadata=told("Its process id there."))
+    state = fields.String(
+        required=True,
+        validate=OneOf(["busy", "idle", "stopping", "silent"]),
+        metadata=told("`silent`: its lease has run out."),
+    )
+    queues = fields.List(
+        fields.String(), required=True, metadata=told("Queue names it is limited to; empty: all.")
+    )
+    concurrency = fields.Integer(required=True, metadata=told("Tasks it can run at a time."))
+    running = fields.Integer(required=True, metadata=told("Tasks it holds."))
+    succeeded = fields.Integer(required=True, metadata=told("Attempts that succeeded so far."))
+    failed = fields.Integer(required=True, metadata=told("Attempts that failed so far."))
+    started_at = fields.AwareDateTime(required=True, metadata=told("When it began.", A_TIME))
+    last_seen_at = fields.AwareDateTime(
+        required=True, metadata=told("Its last sign of life.", A_TIME)
+    )
+
+
+class WorkerList(Schema):
+    """Every living worker."""
+
+    items = fields.List(fields.Nested(WorkerBody), required=True, metadata=told("By name."))
+
+
+class SampleBody(Schema):
+    """One figure."""
+
+    name = fields.String(required=True, metadata=told("Its name in Prometheus."))
+    labels = fields.Dict(
+        keys=fields.String(), values=fields.String(), required=True, metadata=told("Its labels.")
+    )
+    value = fields.Float(required=True, metadata=told("The figure."))
+
+
+class FamilyBody(Schema):
+    """Figures of the same meaning."""
+
+    name = fields.String(required=True, metadata=told("The name of the family."))
+    type = fields.String(
+        required=True,
+        validate=OneOf(["counter", "gauge", "histogram"]),
+        metadata=told("What kind of figures they are."),
+    )
+    help = fields.String(required=True, metadata=told("What they mean."))
+    samples = fields.List(fields.Nested(SampleBody), required=True, metadata=told("The figures."))
+
+
+class MetricsBody(Schema):
+    """All figures."""
+
+    metrics = fields.List(fields.Nested(FamilyBody), required=True, metadata=told("By meaning."))
+
+
+class HealthBody(Schema):
+    """Whether servers answer."""
+
+    status = fields.String(
+        required=True,
+        validate=OneOf(["ok", "unavailable"]),
+        metadata=told("`ok` if all of them do."),
+    )
+    checks = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(validate=OneOf(["ok", "unavailable"])),
+        required=True,
+        metadata=told("Each server's state.", {"db": "ok", "redis": "ok"}),
+    )

@@ -36,7 +36,9 @@ class Envelope(msgspec.Struct, forbid_unknown_fields=True):
     run_at: AwareTime | None = None
     delay: Annotated[float, Meta(ge=0, le=schemas.LONGEST_DELAY)] | None = None
     max_retries: Annotated[int, Meta(ge=0, le=schemas.MAX_RETRIES)] | None = None
-    timeout: Annotated[float, Meta(ge=schemas.SHORTEST_TIMEOUT, le=schemas.LONGEST_TIMEOUT)] | None = None
+    timeout: Annotated[
+        float, Meta(ge=schemas.SHORTEST_TIMEOUT, le=schemas.LONGEST_TIMEOUT)
+    ] | None = None
     expires_at: AwareTime | None = None
     labels: Annotated[
         dict[
@@ -84,7 +86,7 @@ def read(body: Any) -> Submission:
 
 
 def read_batch(body: Any) -> Sequence[Submission]:
-    """The submissions of a batch, or `InvalidBatch` naming every wrong field of every wrong task."""
+    """The submissions of a batch, or `InvalidBatch` naming all that is wrong, task by task."""
     try:
         batch = msgspec.convert(body, Batch)
     except msgspec.ValidationError:

@@ -22,7 +22,13 @@ def read() -> Any:
     """
     if request.environ.get("CONTENT_TYPE") != JSON:
         refuse_other_types()
-    return strict_json.parse(request.get_data(cache=False))
+    return strict_json.parse(request.get_data())
+
+
+def fingerprint() -> bytes:
+    """What this request asks for, however its JSON is spelled."""
+    asked = orjson.dumps(strict_json.parse(request.get_data()), option=orjson.OPT_SORT_KEYS)
+    return request.path.encode() + b"\n" + asked
 
 
 def refuse_other_types() -> None:

@@ -1,0 +1,101 @@
+"""HTTP: what clients ask, told to `tasks`, and what they read back."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from redis import Redis
+from redis.exceptions import RedisError
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from api import (
+    audit,
+    dashboard,
+    documentation,
+    errors,
+    headers,
+    health,
+    keys,
+    kinds,
+    monitoring,
+    request_ids,
+)
+from api import tasks as task_views
+from api.auth import Access, Gate
+from api.browser_sessions import BrowserSessions
+from api.keyring import Keyring
+from api.waiting import open_waiting_room
+from tasks import actions, broker, catalog, database
+from tasks.actions import Terms
+from tasks.broker import Broker
+from tasks.keys import Scope
+from tasks.waiting import Waiters
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/api/v1"
+CONNECTIONS = 8  # to PostgreSQL, per process; submissions share one
+PATIENCE = 1.5  # seconds PostgreSQL has to answer, so that a 503 comes within two
+PUSH_PATIENCE = 0.2  # seconds Redis has to take a push
+LISTEN_PATIENCE = 5.0  # seconds without a message, between which the listener looks around
+
+
+def create_app(settings: Settings) -> Flask:
+    """The web application of one process, with its way to PostgreSQL and Redis.
+
+    It knows the kinds of task that the catalog holds by now.
+    """
+    terms = Terms(
+        timeout=settings.default_task_timeout,
+        max_retries=settings.max_retry_attempts,
+        max_payload_bytes=settings.max_payload_bytes,
+        idempotency_key_hours=settings.idempotency_key_hours,
+    )
+    actions.configure(terms)
+
+    def redis(patience: float) -> Redis:
+        return broker.connect(
+            settings.redis_url, patience=patience, verify_tls=settings.redis_tls_verify
+        )
+
+    way = Broker(redis(PUSH_PATIENCE))
+    refuse_unfit(way)
+    database.open(settings.database_url, way, connections=CONNECTIONS, patience=PATIENCE)
+
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.extensions |= {
+        "terms": terms,
+        "broker": way,
+        "waiting_room": open_waiting_room(Waiters(redis(LISTEN_PATIENCE)), settings.web_threads),
+    }
+    request_ids.register(app)
+    headers.register(app)
+    errors.register(app)
+    gate = Gate(Keyring() if settings.auth else None, BrowserSessions(settings.secret_key))
+    gate.guard(app)
+
+    app.url_map.converters["key_id"] = keys.KeyId
+    api = documentation.begin_document(app, catalog.kinds().values())
+    for module in (task_views, kinds, monitoring, keys, audit):
+        api.register_blueprint(module.blueprint, url_prefix=PREFIX + module.blueprint.url_prefix)
+    api.register_blueprint(health.blueprint)
+    documentation.finish_document(app, api)
+
+    shown = dashboard.create_dashboard(redis(PATIENCE))
+    gate.guard(shown, Access(scopes=(Scope.METRICS_READ,), by_browser=True))
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/rq": shown})  # type: ignore[method-assign]  # as Flask's documentation does
+    return app
+
+
+def refuse_unfit(way: Broker) -> None:
+    """Raise `UnfitServer` if Redis would break the guarantee; while it is away, accept tasks."""
+    try:
+        broker.refuse_unfit(way.redis)
+    except RedisError as error:
+        log.warning("Redis does not answer; tasks are accepted and pushed later: %s", error)
