@@ -122,8 +122,8 @@ class Settings:
     default_task_timeout: float = knob(300, "seconds one attempt may take when its kind does not say", at_least=0.1)
     max_retry_attempts: int = knob(3, "retries after the first attempt when its kind does not say", at_least=0)
     max_crashes: int = knob(3, "crashes of its process after which a task fails", at_least=1)
-    smtp_url: str = knob("", "mail server of email.send, as smtp://user:password@host:587 or smtps://…", secret=True, read=one_of_schemes("smtp", "smtps"))
-    smtp_from: str = knob("", "sender of mail that names none")
+    smtp_url: str = knob("", "mail server of email.send: smtp://user:password@host:587 insists on STARTTLS; smtps:// and smtp+plain:// exist", secret=True, read=one_of_schemes("smtp", "smtps", "smtp+plain"))
+    smtp_from: str = knob("", "sender of email.send, such as Tasks <tasks@example.com>")
 
     worker_concurrency: int = knob(cpu_count, "child processes of one worker", shown="number of CPUs", begins="Workers", at_least=1, at_most=1024)
     worker_threads: int = knob(32, "threads per child process for kinds that mostly wait", at_least=1, at_most=4096)
