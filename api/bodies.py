@@ -6,6 +6,7 @@ from uuid import UUID
 
 from api.auth import grant
 from api.paging import cursor_after
+from tasks import sealing
 from tasks.history import Event
 from tasks.keys import Scope
 from tasks.models import Attempt, Task
@@ -18,7 +19,7 @@ def task(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "name": task.name,
-        "payload": task.payload if shown else None,
+        "payload": sealing.mask(task.name, task.payload) if shown else None,
         "queue_name": task.queue_name,
         "priority": task.priority,
         "status": task.status,

@@ -1,6 +1,5 @@
 """What a client may ask: submit, submit many, cancel, rerun."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +10,7 @@ import orjson
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from tasks import audit, catalog, idempotency, store
+from tasks import audit, catalog, idempotency, sealing, store
 from tasks.database import follow, sessions
 from tasks.errors import InvalidBatch, InvalidTask, UnknownKind
 from tasks.lifecycle import Move, Priority, Status
@@ -114,7 +113,7 @@ def submit_once(submissions: Sequence[Submission], once: Once, by: Client = ANYB
     However often and however many at a time a request is repeated, one of them makes the tasks.
     Raises `IdempotencyKeyReused` when the key came with another request.
     """
-    digest = hashlib.sha256(once.request).digest()
+    digest = sealing.vault().fingerprint(once.request)
     with sessions.begin() as session:
         known = idempotency.recall(session, by.principal, once.key, digest)
     if known is not None:
@@ -173,7 +172,7 @@ def row_of(submission: Submission) -> dict[str, Any]:
     """The row to store for a submission, on the kind's terms where the client gave none."""
     kind = catalog.kind(submission.name)
     kind.check(submission.payload)
-    payload = orjson.dumps(submission.payload)
+    payload = orjson.dumps(sealing.seal(kind, submission.payload))
     if len(payload) > _terms.max_payload_bytes:
         raise InvalidTask(
             {"payload": [f"Larger than {_terms.max_payload_bytes} bytes as JSON: {len(payload)}."]}

@@ -95,6 +95,10 @@ class TooManyTasks(TaskQueueError):
         self.retry_after = retry_after  # seconds
 
 
+class UnreadableSecret(TaskQueueError):
+    """A secret field cannot be read; PAYLOAD_KEYS lacks its key, or somebody changed it."""
+
+
 class ResultTooLarge(TaskQueueError):
     """The handler's result is larger than MAX_RESULT_BYTES."""
 
@@ -111,12 +115,19 @@ class UnfitServer(TaskQueueError):
     """A server is configured in a way that would break the guarantee."""
 
 
-class Cancelled(BaseException):
-    """The task was cancelled while it ran. Not an Exception, so that handlers do not swallow it."""
+class Interruption(BaseException):
+    """A handler was stopped from outside. Not an Exception, so that handlers do not swallow it."""
+
+    def __str__(self) -> str:
+        return (self.__doc__ or "").strip()
 
 
-class TimedOut(BaseException):
-    """The attempt ran longer than its timeout. Not an Exception, like `Cancelled`."""
+class Cancelled(Interruption):
+    """The task was cancelled while it ran."""
+
+
+class TimedOut(Interruption):
+    """The attempt ran longer than the task's timeout."""
 
 
 class GiveUp(Exception):
