@@ -12,6 +12,7 @@ from tasks import catalog, sealing
 from tasks.errors import InvalidTask, UnreadableSecret
 from tasks.sealing import MASK, SEALED, Vault, masked, new_key
 
+A_KEY = "ABCDEFGH" * 5 + "ABC="
 ONE, TWO = f"1:{new_key()}", f"2:{new_key()}"
 
 
@@ -195,17 +196,16 @@ def test_a_schema_without_secrets_costs_nothing() -> None:
         "1",
         "1:",
         "1:c2hvcnQ=",
-        f":{new_key()}",
-        f"a b:{new_key()}",
-        "1:*" + new_key(),
-        "1:" + "+" * 43 + "=",
+        f":{A_KEY}",
+        f"a b:{A_KEY}",
+        f"1:*{A_KEY}",
     ],
 )
 def test_a_wrong_key_is_refused_in_a_sentence_that_does_not_show_it(wrong: str) -> None:
     with pytest.raises(ValueError, match="payload-key") as refusal:
         Vault([wrong])
 
-    assert new_key()[:8] not in str(refusal.value)
+    assert "ABCDEFGH" not in str(refusal.value)
 
 
 def test_two_keys_of_one_version_are_refused() -> None:
