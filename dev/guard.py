@@ -57,8 +57,9 @@ def become(order: dict[str, Any], guard: int) -> NoReturn:
     os.close(order["report"])
     if order["user"] is not None:
         drop_privileges(*order["user"], keep_reach=order["keep_reach"])
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and exec would pass that on
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
     libc.prctl(PR_SET_PDEATHSIG, order["stop_signal"], 0, 0, 0)
     if os.getppid() != guard:
         os._exit(0)

@@ -29,7 +29,6 @@ from dev.leash import Leash
 
 LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_000)  # below those the kernel hands to clients, so that none takes ours
-PATIENCE = 60.0  # seconds a server may take to start or stop, recovery after a crash included
 
 
 class ServerError(Exception):
@@ -51,13 +50,18 @@ class Server(ABC):
         port: int | None = None,
         settings: Mapping[str, str | int] | None = None,
         temporary: bool = False,
+        patience: float = 60,
     ) -> None:
-        """`settings` are the server's own; a `temporary` folder is removed at the end."""
+        """`settings` are the server's own; a `temporary` folder is removed at the end.
+
+        `patience` is how many seconds it may take to start or stop, recovery included.
+        """
         self.folder = folder.resolve()
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
         self.settings = dict(settings or {})
         self.temporary = temporary
+        self.patience = patience
         self.folder.mkdir(parents=True, exist_ok=True)
         self.password = self._remember("password", lambda: secrets.token_urlsafe(18))
         self.port = port or int(self._remember("port", lambda: str(free_port())))
@@ -84,13 +88,13 @@ class Server(ABC):
         if self.running:
             return self
         self._lock = self._lock or self._hold_folder()
-        self._end_what_is_left()
-        self._prepare()
-        deadline = time.monotonic() + PATIENCE
-        while not self._try_to_start(deadline):
-            if time.monotonic() > deadline:
-                raise ServerError(f"{self.name} did not start: {self._last_words()}")
-            time.sleep(0.1)
+        try:
+            self._end_what_is_left()
+            self._prepare()
+            self._bring_up()
+        except ServerError:
+            self._let_go_of_folder()
+            raise
         self._port_is_fixed = True  # clients know it from here on
         return self
 
@@ -119,9 +123,7 @@ class Server(ABC):
     def close(self) -> None:
         """Stop for good: give up the folder, or remove it if it was temporary."""
         self.stop()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._let_go_of_folder()
         if self.temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -172,6 +174,11 @@ class Server(ABC):
         lock.flush()
         return lock
 
+    def _let_go_of_folder(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def _end_what_is_left(self) -> None:
         """End a server whose owner and guard were killed together, and forget a stale pid file."""
         if self._leash is not None:
@@ -190,6 +197,13 @@ class Server(ABC):
                 str(self.data) in command or f":{self.port}" in command
             )
         return False
+
+    def _bring_up(self) -> None:
+        deadline = time.monotonic() + self.patience
+        while not self._try_to_start(deadline):
+            if time.monotonic() > deadline:
+                raise ServerError(f"{self.name} did not start: {self._last_words()}")
+            time.sleep(0.1)
 
     def _try_to_start(self, deadline: float) -> bool:
         if not is_free(self.port):
@@ -240,12 +254,17 @@ class Postgres(Server):
         """Shut down; `immediate` leaves recovery to the next start."""
         if how == "immediate" and self._leash is not None:
             self._leash.signal(SIGQUIT)
-            self._leash.wait(PATIENCE)
+            self._leash.wait(self.patience)
         super().stop()
 
     def restart(self, how: Literal["fast", "immediate"] = "fast") -> None:
         self.stop(how)
         self.start()
+
+    def close(self) -> None:
+        if self.temporary:
+            self.stop("immediate")  # nobody will read what a checkpoint would write
+        super().close()
 
     def _prepare(self) -> None:
         if not (self.data / "PG_VERSION").exists():
@@ -286,7 +305,7 @@ class Postgres(Server):
         options += [f"--pwfile={password}", f"--pgdata={fresh}"]
         options += ["--no-sync"] if self.temporary else []
         with self.log.open("ab") as log, self._run("initdb", options, log) as initdb:
-            status = initdb.wait(PATIENCE)
+            status = initdb.wait(timeout=60)
         password.unlink()
         if status != 0:
             raise ServerError(f"initdb failed: {self._last_words()}")
@@ -312,7 +331,7 @@ class Postgres(Server):
             [folder / program, *arguments],
             output=log,
             stop_signal=self.stop_signal,
-            grace=PATIENCE,
+            grace=self.patience,
             user=user,
             keep_reach=user is not None
             and not all(unprivileged.may_reach(user, p) for p in places),
@@ -361,7 +380,7 @@ class Redis(Server):
         return Leash(
             [program or "redis-server", config],
             output=log,
-            grace=PATIENCE,
+            grace=self.patience,
             remove=self.folder if self.temporary else None,
         )
 
@@ -377,6 +396,7 @@ def end(pid: int, politely: int) -> None:
         deadline = time.monotonic() + patience
         with suppress(ProcessLookupError):
             os.kill(pid, number)
+            os.kill(pid, SIGCONT)
             while time.monotonic() < deadline:
                 os.kill(pid, 0)
                 time.sleep(0.05)
