@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from tasks.lifecycle import Status
 from tasks.models import AuditEntry
 
+CLOCK = "clock"  # the principal of what the scheduler does
+
 
 def record(
     session: Session,

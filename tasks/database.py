@@ -98,6 +98,8 @@ def note_finished(session: Session, ids: list[UUID]) -> None:
 @event.listens_for(sessions, "after_commit")
 def tell_redis(session: Session) -> None:
     """Push what the transaction left pending. If that fails, a duty of the scheduler repeats it."""
+    if session.in_nested_transaction():  # the end of a savepoint commits nothing yet
+        return
     pending: list[Delivery] = session.info.pop("pending", [])
     finished: list[UUID] = session.info.pop("finished", [])
     if _broker is not None:
@@ -109,6 +111,8 @@ def tell_redis(session: Session) -> None:
 
 @event.listens_for(sessions, "after_rollback")
 def forget(session: Session) -> None:
+    if session.in_nested_transaction():  # of a savepoint: a job without a row does no harm
+        return
     session.info.pop("pending", None)
     session.info.pop("finished", None)
 

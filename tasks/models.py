@@ -1,7 +1,8 @@
 """Every table, each column explained. The schema itself refuses the impossible."""
 
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -9,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Dialect,
     Double,
     ForeignKey,
     Identity,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    TypeDecorator,
     Uuid,
     func,
     text,
@@ -35,6 +38,23 @@ NAMING = {
 }
 
 
+Member = TypeVar("Member", bound=StrEnum)
+
+
+class OneOf(TypeDecorator[Member]):
+    """Text in the table, a member of an enumeration in Python."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, words: type[Member]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Member | None:
+        return None if value is None else self.words(value)
+
+
 class Record(DeclarativeBase):
     """A row of ours."""
 
@@ -44,9 +64,9 @@ class Record(DeclarativeBase):
         datetime: TIMESTAMP(timezone=True),
         dict[str, Any]: JSONB(none_as_null=True),
         dict[str, str]: JSONB,
-        Status: Text,
-        Priority: Text,
-        Outcome: Text,
+        Status: OneOf(Status),
+        Priority: OneOf(Priority),
+        Outcome: OneOf(Outcome),
         float: Double,
     }
 

@@ -54,6 +54,7 @@ def changes_of(move: Move) -> dict[str, Any]:
         changes["finished_at"] = func.now()
     if move is Move.RERUN:
         changes |= {"finished_at": None, "failures": 0, "crashes": 0, "progress": None}
+        changes["expires_at"] = case((_tasks.c.expires_at > func.now(), _tasks.c.expires_at))
     return changes
 
 

@@ -11,15 +11,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.orm import Session
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Mapped, Session
 
-from tasks import statements
+from tasks import audit, statements
 from tasks.broker import Delivery
 from tasks.database import note_finished, note_pending
 from tasks.errors import MoveRefused, TaskNotFound
@@ -135,7 +130,7 @@ def advance(
     if row is None:
         found = find(session, task_id)
         raise MoveRefused(move, task_id, found.status, found.attempt)
-    task, was = row.tuple()
+    task, was = row
     if was == Status.RUNNING and move is Move.CANCEL:
         end_attempt(session, task, move, Outcome.CANCELLED)
     note(session, [_settled(task)], front=False)
@@ -156,14 +151,31 @@ def end_attempt(session: Session, task: Task, move: Move, outcome: Outcome) -> N
     )
 
 
-def sweep(
-    session: Session, move: Move, due: ColumnElement[bool], order: ColumnElement[Any], limit: int
-) -> list[Settled]:
-    """Make one of the clock's moves for up to `limit` tasks, skipping rows that others hold."""
+def dispatch_due(session: Session, limit: int) -> list[Settled]:
+    """Make up to `limit` tasks pending whose time has come, the longest due first."""
+    due = _sweep(session, Move.DISPATCH, Task.run_at, limit)
+    return [settled for settled, _ in due]
+
+
+def expire(session: Session, limit: int) -> list[Settled]:
+    """Cancel up to `limit` tasks that nobody started before they expired."""
+    late = _sweep(session, Move.EXPIRE, Task.expires_at, limit)
+    for settled, was in late:
+        audit.record(session, audit.CLOCK, "task.expire", subject=str(settled.id), from_status=was)
+    return [settled for settled, _ in late]
+
+
+def _sweep(
+    session: Session, move: Move, when: Mapped[datetime | None], limit: int
+) -> list[tuple[Settled, Status]]:
+    """Make one of the clock's moves where its time has come; also say where each task was.
+
+    Rows that others hold are skipped, so any number of schedulers share the work.
+    """
     here = (
-        select(Task.id)
-        .where(Task.status.in_(move.sources), due)
-        .order_by(order)
+        select(Task.id, Task.status, when.label("due"))
+        .where(Task.status.in_(move.sources), when <= func.now())
+        .order_by(when)
         .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("here")
@@ -172,10 +184,11 @@ def sweep(
         update(Task)
         .where(Task.id == here.c.id)
         .values(**statements.changes_of(move))
-        .returning(*statements.DELIVERY, Task.status)
+        .returning(*statements.DELIVERY, Task.status, here.c.status.label("was"), here.c.due)
     )
-    swept = [Settled(*row.tuple()) for row in session.execute(statement)]
-    note(session, swept, front=False)
+    rows = sorted(session.execute(statement), key=lambda row: row.due)
+    swept = [(Settled(*row[:-2]), row.was) for row in rows]
+    note(session, [settled for settled, _ in swept], front=False)
     return swept
 
 

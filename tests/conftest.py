@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
@@ -13,10 +13,17 @@ import pytest
 import redis
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
 from dev.servers import Postgres, Redis
 from settings import Settings
+from tasks import database
+from tasks.broker import Broker, connect
+from tasks.database import Sessions
+from tasks.models import Task, Worker
 from tests.emptying import Emptying
+from tests.rows import Rows
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -84,6 +91,47 @@ def environ(postgres_url: str, redis_url: str, tmp_path: Path) -> dict[str, str]
         "AUTH": "off",
         "LOG_FORMAT": "text",
     }
+
+
+@pytest.fixture
+def broker(redis_url: str) -> Iterator[Broker]:
+    """A way to the empty Redis."""
+    with closing(connect(redis_url, patience=2)) as client:
+        yield Broker(client)
+
+
+@pytest.fixture
+def sessions(postgres_url: str, broker: Broker) -> Iterator[Sessions]:
+    """The database and the broker, opened as entry points open them."""
+    database.open(postgres_url, broker, patience=10)
+    yield database.sessions
+    database.close()
+
+
+@pytest.fixture
+def session(sessions: Sessions) -> Iterator[Session]:
+    """A session whose work is undone at the end, unless the test commits it."""
+    with sessions() as session:
+        yield session
+
+
+@pytest.fixture
+def rows(postgres_url: str) -> Iterator[Rows]:
+    engine = create_engine(postgres_url, pool_size=1)
+    yield Rows(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def a_task(rows: Rows) -> Callable[..., Task]:
+    """Put a task into the database, in any consistent state: see `Rows.a_task`."""
+    return rows.a_task
+
+
+@pytest.fixture
+def a_worker(rows: Rows) -> Callable[..., Worker]:
+    """Put a worker into the database, alive or silent: see `Rows.a_worker`."""
+    return rows.a_worker
 
 
 def sqlalchemy_url(url: str) -> str:
