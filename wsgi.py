@@ -1,4 +1,4 @@
-"""The web entry for any WSGI server: `wsgi:app`."""
+"""The web entry for any WSGI server, `wsgi:app`; `python -m api` runs it on ours."""
 
 import logs
 import settings
