@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -23,7 +24,14 @@ def test_the_procfile_names_the_three_forces_and_the_migration():
 
 def test_docker_compose_follows_the_compose_specification():
     checked = subprocess.run(
-        ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"],
+        [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            "docker-compose.yml",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
