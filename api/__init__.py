@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from flask import Flask
 from redis import Redis
 from redis.exceptions import RedisError
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from api import (
     audit,
@@ -23,6 +21,7 @@ from api import (
     request_ids,
 )
 from api import tasks as task_views
+from api.application import Application
 from api.auth import Access, Gate
 from api.browser_sessions import BrowserSessions
 from api.keyring import Keyring
@@ -45,7 +44,7 @@ PUSH_PATIENCE = 0.2  # seconds Redis has to take a push
 LISTEN_PATIENCE = 5.0  # seconds without a message, between which the listener looks around
 
 
-def create_app(settings: Settings) -> Flask:
+def create_app(settings: Settings) -> Application:
     """The web application of one process, with its way to PostgreSQL and Redis.
 
     It knows the kinds of task that the catalog holds by now.
@@ -67,7 +66,7 @@ def create_app(settings: Settings) -> Flask:
     refuse_unfit(way)
     database.open(settings.database_url, way, connections=CONNECTIONS, patience=PATIENCE)
 
-    app = Flask(__name__)
+    app = Application(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions |= {
         "terms": terms,
@@ -89,7 +88,7 @@ def create_app(settings: Settings) -> Flask:
 
     shown = dashboard.create_dashboard(redis(PATIENCE))
     gate.guard(shown, Access(scopes=(Scope.METRICS_READ,), by_browser=True))
-    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/rq": shown})  # type: ignore[method-assign]  # as Flask's documentation does
+    app.mounted["rq"] = shown
     return app
 
 

@@ -41,10 +41,8 @@ class Blueprint(flask_smorest.Blueprint):
                 return view(read(wire.read()), *args, **kwargs)
 
             content = {"schema": schema, "examples": named(examples)}
-            document(
-                reading, self.doc(requestBody={"required": True, "content": {wire.JSON: content}})
-            )
-            return self.raises(*REFUSALS_OF_A_BODY)(reading)
+            body = {"required": True, "content": {wire.JSON: content}}
+            return self.raises(*REFUSALS_OF_A_BODY)(self.says(requestBody=body)(reading))
 
         return decorate
 
@@ -81,7 +79,7 @@ class Blueprint(flask_smorest.Blueprint):
                 value = view(*args, **kwargs)
                 if isinstance(value, Response):
                     return value
-                return wire.answer(write(value) if write else value, status)
+                return wire.Answer(write(value) if write else value, status)
 
             return self.may_answer(
                 status, schema, example=example, description=description, headers=headers
@@ -119,6 +117,10 @@ class Blueprint(flask_smorest.Blueprint):
             )
 
         return decorate
+
+    def says(self, **described: Any) -> Decorator:
+        """The document says this of the view, in OpenAPI's own words."""
+        return lambda view: document(view, self.doc(**described))
 
     def raises(self, *words: type[Exception]) -> Decorator:
         """The view may refuse with any of these words, which `api.errors` puts into HTTP."""

@@ -130,7 +130,7 @@ def refuse(error: Exception) -> Response:
     if retry_after is not None:
         headers.append(("Retry-After", str(ceil(retry_after))))
     errors = refusal.errors(error) if refusal.errors else None
-    return wire.answer(body(refusal.status, message_of(error), errors), refusal.status, headers)
+    return wire.Answer(body(refusal.status, message_of(error), errors), refusal.status, headers)
 
 
 def message_of(error: Exception) -> str:
@@ -169,4 +169,4 @@ def refuse_in_http(error: HTTPException) -> Response:
     ]
     data: dict[str, Any] = getattr(error, "data", None) or {}  # webargs' abort() tells more here
     said = body(status, data.get("message", message), data.get("errors", data.get("messages")))
-    return wire.answer(said, status, headers)
+    return wire.Answer(said, status, headers)

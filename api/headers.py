@@ -1,13 +1,13 @@
-"""Headers that keep browsers from doing more with our answers than we mean."""
+"""Headers that keep browsers from doing more with our pages and files than we mean."""
 
 from flask import Flask, Response
 
-NOTHING = "default-src 'none'; frame-ancestors 'none'"
-OUR_FILES = (
+from api import wire
+
+POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-ALWAYS = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
 
 
 def register(app: Flask) -> None:
@@ -15,11 +15,10 @@ def register(app: Flask) -> None:
 
 
 def protect(response: Response) -> Response:
-    headers = response.headers
-    headers.extend(ALWAYS)
+    if isinstance(response, wire.Answer):  # it brings its own
+        return response
     if response.mimetype == "text/html":
-        headers.setdefault("Content-Security-Policy", OUR_FILES)
-    else:
-        headers.setdefault("Content-Security-Policy", NOTHING)
-    headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+    for name, value in wire.COMMON:
+        response.headers.setdefault(name, value)
     return response

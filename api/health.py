@@ -71,7 +71,7 @@ def report(**checks: Callable[[], bool]) -> Response:
     words = {True: "ok", False: "unavailable"}
     found = {name: check() for name, check in checks.items()}
     healthy = all(found.values())
-    return wire.answer(
+    return wire.Answer(
         {
             "status": words[healthy],
             "checks": {name: words[answers] for name, answers in found.items()},

@@ -100,7 +100,7 @@ def create(wanted: dict[str, Any]) -> Response:
         submit_rate=wanted["submit_rate"],
     )
     where = url_for("keys.get", key_id=key.id)
-    return wire.answer(written(key, token), 201, [("Location", where)])
+    return wire.Answer(written(key, token), 201, [("Location", where)])
 
 
 @blueprint.route("/")
@@ -138,7 +138,7 @@ def rotate(wanted: dict[str, Any], key_id: str) -> Response:
     ones end at once. The key keeps its id, scopes and quota.
     """
     key, token = key_actions.rotate(client(), key_id, timedelta(seconds=wanted["overlap"]))
-    return wire.answer(written(key, token))
+    return wire.Answer(written(key, token))
 
 
 @blueprint.route(f"/{A_KEY}/expire", methods=["POST"])

@@ -56,7 +56,7 @@ def show_metrics() -> Response:
     with sessions.begin() as session:
         registry = registry_of(stats.kinds(session), stats.queues(session), stats.workers(session))
     if request.accept_mimetypes.best_match(["text/plain", wire.JSON]) == wire.JSON:
-        return wire.answer({"metrics": [family(each) for each in registry.collect()]})
+        return wire.Answer({"metrics": [family(each) for each in registry.collect()]})
     encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encoder(registry), content_type=content_type)
 

@@ -18,12 +18,12 @@ def register(app: Flask) -> None:
 
 def begin() -> None:
     given = request.environ.get("HTTP_X_REQUEST_ID")
-    g.request_id = given if given and ACCEPTABLE.fullmatch(given) else token_hex(16)
-    bind_contextvars(request_id=g.request_id)
+    g.request_id = id = given if given and ACCEPTABLE.fullmatch(given) else token_hex(16)
+    bind_contextvars(request_id=id)
 
 
 def tell(response: Response) -> Response:
-    response.headers[HEADER] = g.request_id
+    response.headers.add(HEADER, g.request_id)
     return response
 
 

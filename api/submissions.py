@@ -5,9 +5,11 @@ is slow but names everything that is wrong at once, in the words of the document
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
+import orjson
 from marshmallow import Schema, ValidationError
 from msgspec import Meta
 
@@ -93,6 +95,12 @@ def read_batch(body: Any) -> Sequence[Submission]:
         raise refusal_of_batch(body) from None
     request_id = current()
     return [envelope.submission(request_id) for envelope in batch.tasks]
+
+
+def fingerprint(submissions: Sequence[Submission]) -> bytes:
+    """What these ask for, however their JSON was spelled and whichever request carried them."""
+    asked = [replace(each, request_id=None) for each in submissions]
+    return orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
 
 
 _envelope, _batch = schemas.SubmissionBody(), schemas.BatchBody()

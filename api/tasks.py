@@ -62,14 +62,14 @@ KEY = {
 @blueprint.answers(201, TaskBody, write=bodies.task, example=A_TASK, headers=LOCATION)
 @blueprint.may_answer(200, TaskBody, description="A repeated request.", headers=REPLAYED)
 @blueprint.raises(UnknownKind, InvalidTask, IdempotencyKeyReused, queries.InvalidHeader)
-@blueprint.doc(parameters=[KEY])
+@blueprint.says(parameters=[KEY])
 def submit(submission: Submission) -> Response:
     """Submit a task.
 
     It is stored when the answer comes. Whether Redis can be reached does not matter to that.
     """
     refuse_other_queues(*queues_of([submission]))
-    once = asked_once()
+    once = asked_once([submission])
     if once is None:
         return accepted(actions.submit(submission))
     submitted = actions.submit_once([submission], once, client())
@@ -84,7 +84,7 @@ def submit(submission: Submission) -> Response:
 @blueprint.answers(201, BatchAnswer, write=bodies.ids, example=IDS)
 @blueprint.may_answer(200, BatchAnswer, description="A repeated request.", headers=REPLAYED)
 @blueprint.raises(InvalidBatch, InvalidTask, IdempotencyKeyReused, queries.InvalidHeader)
-@blueprint.doc(parameters=[KEY])
+@blueprint.says(parameters=[KEY])
 def submit_many(batch: Sequence[Submission]) -> list[UUID] | Response:
     """Submit up to 1,000 tasks, all or none.
 
@@ -92,7 +92,7 @@ def submit_many(batch: Sequence[Submission]) -> list[UUID] | Response:
     is named by its index, from 0.
     """
     refuse_other_queues(*queues_of(batch))
-    once = asked_once()
+    once = asked_once(batch)
     if once is None:
         return actions.submit_many(batch)
     submitted = actions.submit_once(batch, once, client())
@@ -179,27 +179,25 @@ def rerun(task_id: UUID) -> Task:
 
 
 def accepted(task: Task) -> Response:
-    return wire.answer(bodies.task(task), 201, [("Location", f"{PATH}/{task.id}")])
+    return wire.Answer(bodies.task(task), 201, [("Location", f"{PATH}/{task.id}")])
 
 
 def replayed(body: dict[str, Any]) -> Response:
-    return wire.answer(body, 200, [("Idempotency-Replayed", "true")])
+    return wire.Answer(body, 200, [("Idempotency-Replayed", "true")])
 
 
-def asked_once() -> Once | None:
-    """The request's `Idempotency-Key`, with what it stands for: the request itself."""
+def asked_once(asked: Sequence[Submission]) -> Once | None:
+    """The request's `Idempotency-Key`, with what it stands for."""
     key = queries.idempotency_key()
-    return None if key is None else Once(key, wire.fingerprint())
+    return None if key is None else Once(key, submissions.fingerprint(asked))
 
 
-def queues_of(submissions: Sequence[Submission]) -> set[str]:
+def queues_of(asked: Sequence[Submission]) -> set[str]:
     """The queue names these would go to; of unknown kinds nothing is known yet."""
     if not grant().queue_names:
         return set()
     kinds = catalog.kinds()
-    named = (
-        each.queue_name or kinds[each.name].queue_name for each in submissions if each.name in kinds
-    )
+    named = (each.queue_name or kinds[each.name].queue_name for each in asked if each.name in kinds)
     return set(named)
 
 
