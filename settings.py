@@ -74,6 +74,20 @@ def one_of_schemes(*schemes: str) -> Callable[[str], str]:
     return read
 
 
+def secret_key(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("32 characters or more, drawn by chance")
+    return text
+
+
+def payload_keys(text: str) -> tuple[str, ...]:
+    from tasks.sealing import Vault  # only it knows what a key is
+
+    keys = items(text)
+    Vault(keys)
+    return keys
+
+
 def days_per_status(text: str) -> Days:
     """Read `7`, or `succeeded=7,failed=30`; a status left out keeps its default."""
     expected = f"a number of days, or a list such as {RETENTION_TEXT}"
@@ -114,8 +128,11 @@ class Settings:
     idempotency_key_hours: float = knob(24, "hours an Idempotency-Key is remembered", at_least=0)
 
     auth: bool = knob(True, "off lets everybody do everything; refused unless API_HOST is loopback", begins="Access")
-    secret_key: str = knob("", "signs browser sessions", secret=True)
-    payload_keys: tuple[str, ...] = knob((), "keys that encrypt secret payload fields, newest first, as version:key", secret=True)
+    secret_key: str = knob("", "signs browser sessions, 32 characters or more; without it nobody signs in to the dashboard", secret=True, read=secret_key)
+    payload_keys: tuple[str, ...] = knob((), "keys that encrypt secret payload fields, newest first; `python -m api payload-key` makes one", secret=True, read=payload_keys)
+    submit_rate: float = knob(0, "tasks one API key may submit per second, ten seconds' worth at once; 0 is no limit", at_least=0)
+    max_queue_backlog: int = knob(0, "undelivered tasks of one queue name above which it takes no more; 0 is no limit", at_least=0)
+    trusted_proxies: int = knob(0, "reverse proxies in front, believed about who asks and how; 1 when the platform sets PORT", at_least=0, at_most=10)
     http_allow_networks: tuple[Network, ...] = knob((), "private networks http.request may reach, such as 10.0.0.0/8")
 
     task_modules: tuple[str, ...] = knob((), "modules with further kinds of task, such as my_app.tasks", begins="Tasks")
@@ -176,7 +193,11 @@ def platform_port(environ: Mapping[str, str]) -> dict[str, str]:
     """Listen where the platform says; honcho sets PORT for every process and means nothing by it."""
     if not environ.get("PORT") or "HONCHO_PROCESS_NAME" in environ:
         return {}
-    return {"API_PORT": environ["PORT"], "API_HOST": environ.get("API_HOST") or "0.0.0.0"}  # noqa: S104  # Heroku's router
+    return {
+        "API_PORT": environ["PORT"],
+        "API_HOST": environ.get("API_HOST") or "0.0.0.0",  # noqa: S104  # Heroku's router
+        "TRUSTED_PROXIES": environ.get("TRUSTED_PROXIES") or "1",
+    }
 
 
 def env_files(names: Iterable[str] = ENV_FILES) -> dict[str, str]:

@@ -6,13 +6,16 @@ Without the database nobody is believed for longer than `STALE` seconds, and `Da
 is said instead: an outage is never mistaken for a wrong key.
 """
 
+import logging
 import threading
 import time
 
 from tasks import key_store, keys
 from tasks.database import sessions
-from tasks.errors import DatabaseUnavailable
+from tasks.errors import DatabaseUnavailable, NoKeys
 from tasks.keys import Grant
+
+log = logging.getLogger(__name__)
 
 FRESH = 2.0  # seconds; then one request reads the keys again, and the others do not wait for it
 STALE = 4.0  # seconds; then nobody is believed before they were read again
@@ -22,6 +25,18 @@ PATIENCE = 1.5  # seconds to wait for another thread that is asking it
 USE_NOTED = 60.0  # seconds between notes of which keys were used
 
 Token = tuple[Grant, float]  # what it allows, and until when by this process's monotonic clock
+
+
+def refuse_without_keys() -> None:
+    """Raise `NoKeys` if nobody could be let in; while the database is away, nobody knows."""
+    try:
+        with sessions.begin() as session:
+            known = key_store.any_valid(session)
+    except DatabaseUnavailable:
+        log.warning("PostgreSQL does not answer yet; whether there are API keys is not known")
+        return
+    if not known:
+        raise NoKeys()
 
 
 class Keyring:

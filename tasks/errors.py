@@ -79,6 +79,10 @@ class InvalidKey(TaskQueueError):
         self.messages = messages  # field → what is wrong with it
 
 
+class NoKeys(TaskQueueError):
+    """AUTH is on and no API key is valid; make one with `python -m api keys create NAME admin`."""
+
+
 class NotAuthenticated(TaskQueueError):
     """A valid API key is needed: Authorization: Bearer dtq_…"""
 
@@ -90,9 +94,10 @@ class NotPermitted(TaskQueueError):
 class TooManyTasks(TaskQueueError):
     """More tasks than are allowed now; try again later."""
 
-    def __init__(self, reason: str, retry_after: float) -> None:
+    def __init__(self, reason: str, retry_after: float, allowance: object = None) -> None:
         super().__init__(reason)
         self.retry_after = retry_after  # seconds
+        self.allowance = allowance  # what is left of the client's rate, if that was the reason
 
 
 class UnreadableSecret(TaskQueueError):

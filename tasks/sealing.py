@@ -35,13 +35,13 @@ class Vault:
     """The keys of this process, newest first."""
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
-        """`keys` are spelled `version:key`, with 32 bytes in base64; `ValueError` if one is not."""
+        """`keys` are spelled `version:key`; a `ValueError` says what they must be."""
         self._ciphers: dict[str, AESGCM] = {}
         self._newest, self._oldest = "", b""
         for text in keys:
             version, key = key_of(text)
             if version in self._ciphers:
-                raise ValueError(f"Two of PAYLOAD_KEYS are called {version!r}.")
+                raise ValueError("keys of different versions")
             self._ciphers[version] = AESGCM(key)
             self._newest = self._newest or version
             self._oldest = key
@@ -88,10 +88,7 @@ def key_of(text: str) -> tuple[str, bytes]:
     except ValueError:
         key = b""
     if not (version.isascii() and version.isalnum()) or len(key) != KEY_BYTES:
-        raise ValueError(
-            "Each of PAYLOAD_KEYS is a version and a key, as in 1:…, the key being 32 bytes in"
-            " base64; `python -m api payload-key` makes one."
-        )
+        raise ValueError("versions and keys as `python -m api payload-key` makes them")
     return version, key
 
 

@@ -13,6 +13,7 @@ from dev import configuration
 from settings import SettingError, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+A_KEY = "ABCDEFGH" * 5 + "ABC="  # 32 bytes in base64
 SERVERS = {"DATABASE_URL": "postgresql://u:p@db/tasks", "REDIS_URL": "redis://cache:6379/0"}
 
 
@@ -187,3 +188,26 @@ def test_the_values_shown_in_the_example_are_the_defaults():
     }
 
     assert load(**shown) == load()
+
+
+@pytest.mark.parametrize("wrong", ["1", "1:short", f"1:{A_KEY},1:{A_KEY}"])
+def test_wrong_payload_keys_are_refused_without_being_shown(wrong: str):
+    with pytest.raises(SettingError, match="PAYLOAD_KEYS must be") as refusal:
+        load(PAYLOAD_KEYS=wrong)
+
+    assert A_KEY not in str(refusal.value)
+
+
+def test_payload_keys_are_read_newest_first():
+    assert load(PAYLOAD_KEYS=f"2:{A_KEY}, 1:{A_KEY}").payload_keys == (f"2:{A_KEY}", f"1:{A_KEY}")
+
+
+def test_a_short_secret_key_is_refused():
+    with pytest.raises(SettingError, match="SECRET_KEY must be 32 characters or more"):
+        load(SECRET_KEY="changeme")
+
+
+def test_the_router_of_the_platform_is_believed_about_who_asks():
+    assert load().trusted_proxies == 0
+    assert load(PORT="5000").trusted_proxies == 1
+    assert load(PORT="5000", TRUSTED_PROXIES="2").trusted_proxies == 2
