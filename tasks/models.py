@@ -29,6 +29,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from tasks.lifecycle import FINISHED, Outcome, Priority, Status
+from tasks.policies import FireOutcome, Missed, Overlap
+from tasks.recurrence import Gap
 
 NAMING = {
     "ix": "%(table_name)s_%(column_0_N_name)s",
@@ -67,11 +69,15 @@ class Record(DeclarativeBase):
         Status: OneOf(Status),
         Priority: OneOf(Priority),
         Outcome: OneOf(Outcome),
+        Gap: OneOf(Gap),
+        Overlap: OneOf(Overlap),
+        Missed: OneOf(Missed),
+        FireOutcome: OneOf(FireOutcome),
         float: Double,
     }
 
 
-def one_of(column: str, words: "type[Status] | type[Priority] | type[Outcome]") -> str:
+def one_of(column: str, words: type[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
 
 
@@ -176,6 +182,11 @@ class Task(Record):
             "scheduled_for",
             unique=True,
             postgresql_where=text("schedule_id IS NOT NULL"),
+        ),
+        Index(
+            "tasks_unfinished_of_schedule",
+            "schedule_id",
+            postgresql_where=text("schedule_id IS NOT NULL AND finished_at IS NULL"),
         ),
         {"postgresql_with": {"fillfactor": "80"}},
     )
@@ -372,3 +383,96 @@ class ApiKeySecret(Record):
         CheckConstraint("octet_length(hash) = 32", name="hash_is_sha256"),
         Index("api_key_secrets_of_key", "key_id"),
     )
+
+
+class Schedule(Record):
+    """A rule that creates a task at each of its ticks."""
+
+    __tablename__ = "schedules"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)  # version 7
+    name: Mapped[str] = mapped_column(unique=True)
+    task_name: Mapped[str]  # the kind of task; this and what follows is copied into each task
+    payload: Mapped[dict[str, Any]]  # secret fields are encrypted inside it
+    queue_name: Mapped[str]
+    priority: Mapped[Priority]
+    labels: Mapped[dict[str, str]] = mapped_column(server_default=text("'{}'::jsonb"))
+    max_retries: Mapped[int] = mapped_column(SmallInteger)
+    timeout: Mapped[float]  # seconds for one attempt
+    cron: Mapped[str | None]  # one of these three says when it fires
+    every: Mapped[float | None]  # seconds
+    at: Mapped[datetime | None]  # once
+    timezone: Mapped[str] = mapped_column(server_default=text("'UTC'"))  # of its cron: IANA name
+    starts_at: Mapped[datetime | None]  # the first moment at which it may fire
+    ends_at: Mapped[datetime | None]  # … and the first at which it may not any more
+    gap: Mapped[Gap]  # what becomes of a local time that does not exist
+    jitter: Mapped[float] = mapped_column(server_default=text("0"))  # seconds a tick may be late
+    overlap: Mapped[Overlap]  # what becomes of a tick while an earlier task is unfinished
+    missed: Mapped[Missed]  # what becomes of ticks that nobody fired in time
+    catchup_window: Mapped[float]  # seconds back within which missed ticks are looked at
+    pause_after_failures: Mapped[int | None] = mapped_column(SmallInteger)  # in a row; null: never
+    failures_from: Mapped[datetime] = mapped_column(server_default=func.now())  # counted since then
+    paused: Mapped[bool] = mapped_column(server_default=text("false"))
+    pause_reason: Mapped[str | None]
+    note: Mapped[str | None]  # for people
+    decided_until: Mapped[datetime]  # every tick up to here fired, or was skipped for a reason
+    next_fire_at: Mapped[datetime | None]  # when the next tick is due, jitter included
+    zone_version: Mapped[str]  # of the zone database that says so
+    last_fire_at: Mapped[datetime | None]  # when a tick last fired
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())  # by people, not ticks
+
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(cron, every, at) = 1", name="one_rule"),
+        CheckConstraint(one_of("priority", Priority), name="priority"),
+        CheckConstraint(one_of("gap", Gap), name="gap"),
+        CheckConstraint(one_of("overlap", Overlap), name="overlap"),
+        CheckConstraint(one_of("missed", Missed), name="missed"),
+        CheckConstraint(
+            "every >= 1 AND jitter >= 0 AND catchup_window >= 0 AND pause_after_failures > 0 "
+            "AND timeout > 0 AND max_retries >= 0",
+            name="figures",
+        ),
+        CheckConstraint("NOT (paused AND next_fire_at IS NOT NULL)", name="paused_fires_never"),
+        Index("schedules_due", "next_fire_at", postgresql_where=text("next_fire_at IS NOT NULL")),
+        Index(
+            "schedules_watched",
+            "id",
+            postgresql_where=text("pause_after_failures IS NOT NULL AND NOT paused"),
+        ),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+
+class ScheduleFire(Record):
+    """One tick of a schedule, decided once: this row is written with its task or not at all."""
+
+    __tablename__ = "schedule_fires"
+
+    schedule_id: Mapped[UUID] = mapped_column(
+        ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True
+    )
+    scheduled_for: Mapped[datetime] = mapped_column(primary_key=True)  # the tick
+    fired_at: Mapped[datetime] = mapped_column(server_default=func.now())  # when it was decided
+    outcome: Mapped[FireOutcome]
+    reason: Mapped[str | None]  # why it was skipped, or who asked for it
+    task_id: Mapped[UUID | None]  # no foreign key: tasks are pruned earlier
+
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", FireOutcome), name="outcome"),
+        CheckConstraint("(outcome = 'fired') = (task_id IS NOT NULL)", name="fired_has_task"),
+        Index(
+            "schedule_fires_waiting", "schedule_id", postgresql_where=text("outcome = 'waiting'")
+        ),
+        Index("schedule_fires_age", "fired_at", postgresql_using="brin"),
+    )
+
+
+class DeclaredSchedule(Record):
+    """What code last declared under a name: what differs from it was changed by hand."""
+
+    __tablename__ = "declared_schedules"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    declaration: Mapped[dict[str, Any]]  # the values of the schedule's columns
+    synchronised_at: Mapped[datetime] = mapped_column(server_default=func.now())
