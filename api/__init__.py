@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from redis import Redis
 from redis.exceptions import RedisError
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import (
     audit,
@@ -18,18 +19,22 @@ from api import (
     keys,
     kinds,
     monitoring,
+    quotas,
     request_ids,
+    sign_in,
 )
 from api import tasks as task_views
 from api.application import Application
 from api.auth import Access, Gate
 from api.browser_sessions import BrowserSessions
-from api.keyring import Keyring
+from api.keyring import Keyring, refuse_without_keys
 from api.waiting import open_waiting_room
-from tasks import actions, broker, catalog, database
+from tasks import actions, broker, catalog, database, sealing
 from tasks.actions import Terms
 from tasks.broker import Broker
 from tasks.keys import Scope
+from tasks.quotas import Backlogs, Quotas
+from tasks.sealing import Vault
 from tasks.waiting import Waiters
 
 if TYPE_CHECKING:
@@ -56,6 +61,7 @@ def create_app(settings: Settings) -> Application:
         idempotency_key_hours=settings.idempotency_key_hours,
     )
     actions.configure(terms)
+    sealing.configure(Vault(settings.payload_keys))
 
     def redis(patience: float) -> Redis:
         return broker.connect(
@@ -65,6 +71,8 @@ def create_app(settings: Settings) -> Application:
     way = Broker(redis(PUSH_PATIENCE))
     refuse_unfit(way)
     database.open(settings.database_url, way, connections=CONNECTIONS, patience=PATIENCE)
+    if settings.auth:
+        refuse_without_keys()
 
     app = Application(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
@@ -78,6 +86,12 @@ def create_app(settings: Settings) -> Application:
     errors.register(app)
     gate = Gate(Keyring() if settings.auth else None, BrowserSessions(settings.secret_key))
     gate.guard(app)
+    quotas.register(
+        app,
+        Quotas(redis(PUSH_PATIENCE), settings.submit_rate),
+        Backlogs(settings.max_queue_backlog),
+    )
+    sign_in.register(app, gate)
 
     app.url_map.converters["key_id"] = keys.KeyId
     api = documentation.begin_document(app, catalog.kinds().values())
@@ -89,6 +103,8 @@ def create_app(settings: Settings) -> Application:
     shown = dashboard.create_dashboard(redis(PATIENCE))
     gate.guard(shown, Access(scopes=(Scope.METRICS_READ,), by_browser=True))
     app.mounted["rq"] = shown
+    if hops := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]  # as Flask's documentation does
     return app
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response
 
-from api import bodies, queries, submissions, wire
+from api import bodies, queries, quotas, submissions, wire
 from api.auth import client, grant, hide_other_queues, refuse_other_queues, requires
 from api.contract import Blueprint
 from api.examples import A_BATCH, A_PAGE, A_TASK, ATTEMPTS, HISTORY, IDS, SUBMISSIONS
@@ -31,6 +31,7 @@ from tasks.errors import (
     InvalidTask,
     MoveRefused,
     TaskNotFound,
+    TooManyTasks,
     UnknownKind,
 )
 from tasks.history import Event, history
@@ -43,6 +44,7 @@ PATH = "/api/v1/tasks"  # where a task is found; made by hand, because url_for i
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/tasks", description=__doc__)
 
+REFUSALS = (IdempotencyKeyReused, queries.InvalidHeader, TooManyTasks)
 REPLAYED = {"Idempotency-Replayed": "`true`: this key was seen before; nothing new was stored."}
 LOCATION = {"Location": "Where the task can be looked at."}
 KEY = {
@@ -61,7 +63,7 @@ KEY = {
 @blueprint.takes("Submission", submissions.read, examples=SUBMISSIONS)
 @blueprint.answers(201, TaskBody, write=bodies.task, example=A_TASK, headers=LOCATION)
 @blueprint.may_answer(200, TaskBody, description="A repeated request.", headers=REPLAYED)
-@blueprint.raises(UnknownKind, InvalidTask, IdempotencyKeyReused, queries.InvalidHeader)
+@blueprint.raises(UnknownKind, InvalidTask, *REFUSALS)
 @blueprint.says(parameters=[KEY])
 def submit(submission: Submission) -> Response:
     """Submit a task.
@@ -69,6 +71,7 @@ def submit(submission: Submission) -> Response:
     It is stored when the answer comes. Whether Redis can be reached does not matter to that.
     """
     refuse_other_queues(*queues_of([submission]))
+    quotas.charge([submission])
     once = asked_once([submission])
     if once is None:
         return accepted(actions.submit(submission))
@@ -83,7 +86,7 @@ def submit(submission: Submission) -> Response:
 @blueprint.takes("Batch", submissions.read_batch, examples=A_BATCH)
 @blueprint.answers(201, BatchAnswer, write=bodies.ids, example=IDS)
 @blueprint.may_answer(200, BatchAnswer, description="A repeated request.", headers=REPLAYED)
-@blueprint.raises(InvalidBatch, InvalidTask, IdempotencyKeyReused, queries.InvalidHeader)
+@blueprint.raises(InvalidBatch, InvalidTask, *REFUSALS)
 @blueprint.says(parameters=[KEY])
 def submit_many(batch: Sequence[Submission]) -> list[UUID] | Response:
     """Submit up to 1,000 tasks, all or none.
@@ -92,6 +95,7 @@ def submit_many(batch: Sequence[Submission]) -> list[UUID] | Response:
     is named by its index, from 0.
     """
     refuse_other_queues(*queues_of(batch))
+    quotas.charge(batch)
     once = asked_once(batch)
     if once is None:
         return actions.submit_many(batch)

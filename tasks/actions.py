@@ -173,7 +173,8 @@ def row_of(submission: Submission) -> dict[str, Any]:
     """The row to store for a submission, on the kind's terms where the client gave none."""
     kind = catalog.kind(submission.name)
     kind.check(submission.payload)
-    payload = orjson.dumps(sealing.seal(kind, submission.payload))
+    sealed = sealing.seal(kind, submission.payload)
+    payload = orjson.dumps(sealed)
     if len(payload) > _terms.max_payload_bytes:
         raise InvalidTask(
             {"payload": [f"Larger than {_terms.max_payload_bytes} bytes as JSON: {len(payload)}."]}
@@ -187,6 +188,7 @@ def row_of(submission: Submission) -> dict[str, Any]:
         "id": uuid7(),
         "name": kind.name,
         "payload": payload.decode(),
+        "sealed": sealed,  # the same, for the answer
         "queue_name": submission.queue_name or kind.queue_name,
         "priority": submission.priority or kind.priority,
         "run_at": submission.run_at,
@@ -206,7 +208,7 @@ def as_task(submission: Submission, row: dict[str, Any], stored: store.Stored) -
     task.__dict__.update(
         id=stored.id,
         name=row["name"],
-        payload=dict(submission.payload),
+        payload=dict(row["sealed"]),
         queue_name=row["queue_name"],
         priority=Priority(row["priority"]),
         status=Status(stored.status),

@@ -137,7 +137,7 @@ def test_secrets_stay_out_of_messages_and_of_the_printed_settings():
         load(REDIS_URL="http://:hunter2@cache")
 
     assert "hunter2" not in str(refusal.value)
-    assert "hunter2" not in repr(load(REDIS_URL="redis://:hunter2@cache", SECRET_KEY="hunter2"))
+    assert "hunter2" not in repr(load(REDIS_URL="redis://:hunter2@cache", SECRET_KEY="hunter2" * 5))
 
 
 def test_env_files_stand_below_the_environment(tmp_path, monkeypatch):
