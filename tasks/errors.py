@@ -63,6 +63,22 @@ class IdempotencyKeyReused(TaskQueueError):
     """This Idempotency-Key was used before with another request body."""
 
 
+class ScheduleNotFound(TaskQueueError):
+    """There is no schedule with this id."""
+
+
+class ScheduleNameTaken(TaskQueueError):
+    """There is another schedule with this name."""
+
+
+class InvalidSchedule(TaskQueueError):
+    """The schedule is not valid."""
+
+    def __init__(self, messages: dict[str, Any]) -> None:
+        super().__init__("The schedule is not valid.")
+        self.messages = messages  # field → list of messages, or a nested dict of the same
+
+
 class KeyNotFound(TaskQueueError):
     """There is no API key with this id."""
 
