@@ -6,7 +6,7 @@ in the payload, and bound to its kind and field, so that it cannot be moved to a
 see `"***"` there, whoever they are; the plain value is never stored, queued, logged or answered.
 
 Keys are versioned (`PAYLOAD_KEYS=2:…,1:…`, the newest first). The newest seals, all of them open;
-to rotate, put a new one in front, start every process anew, `python -m api reseal`, drop the old.
+to rotate, put a new one in front, start every process anew, `python -m jobs reseal`, drop the old.
 """
 
 import os
