@@ -117,12 +117,12 @@ def at_most(seconds: float) -> Iterator[None]:
     def give_up(*_: object) -> None:
         raise TookTooLong
 
-    signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.signal(signal.SIGVTALRM, give_up)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)  # of processor time
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def until(found: Iterator[datetime], end: datetime) -> list[datetime]:
