@@ -1,0 +1,162 @@
+"""Fill the tables as after a long time of service, by SQL, consistent down to the tallies.
+
+Six days of finished tasks of a few kinds on three queue names, and a backlog on a fourth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+import psycopg2.extras
+import redis
+
+from benchmarks.stage import Place
+from tasks.broker import Broker, Delivery
+from tasks.lifecycle import Priority
+
+AT_A_TIME = 2  # statements at once: as many as there are cores
+BACKLOG = "backlog"
+
+# i runs from 1; the newest row is the last one. 2 % failed, 1 % were cancelled before they started.
+FINISHED = """
+INSERT INTO tasks (id, name, payload, queue_name, priority, status, timeout, max_retries, attempt,
+    failures, worker_id, pending_since, started_at, finished_at, result, error, labels, created_at,
+    updated_at)
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
+        || '7' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15))::uuid,
+    CASE WHEN i %% 10000 = 5 THEN 'bench.sleep' WHEN i %% 5 < 3 THEN 'bench.nothing'
+        ELSE 'bench.echo' END,
+    '{"text": "what was asked for, in a few words"}',
+    (ARRAY['default', 'mail', 'default', 'reports', 'mail'])[1 + i %% 5],
+    CASE WHEN i %% 100 = 1 THEN 'critical' WHEN i %% 10 = 3 THEN 'high' WHEN i %% 10 = 7 THEN 'low'
+        ELSE 'normal' END,
+    status, 300, 0, (status <> 'cancelled')::int, (status = 'failed')::int,
+    CASE WHEN status <> 'cancelled' THEN 'worker-' || i %% 4 END,
+    at, CASE WHEN status <> 'cancelled' THEN at + interval '50 ms' END, at + interval '70 ms',
+    CASE WHEN status = 'succeeded' THEN '"what came of it"'::jsonb END,
+    CASE WHEN status = 'failed'
+        THEN '{"type": "OSError", "message": "no route", "traceback": ""}'::jsonb END,
+    CASE WHEN i %% 10 = 0
+        THEN jsonb_build_object('customer', (i / 10 %% 5000)::text, 'region', 'eu') ELSE '{}' END,
+    at, at + interval '70 ms'
+FROM (
+    SELECT i, now() - interval '6 days' * (1 - i / (%(count)s + 1.0)) AS at, md5(i::text) AS hash,
+        CASE WHEN i %% 50 = 1 THEN 'failed' WHEN i %% 100 = 2 THEN 'cancelled' ELSE 'succeeded' END
+            AS status
+    FROM generate_series(%(first)s, %(last)s) AS i
+) AS made
+"""
+
+PENDING = """
+INSERT INTO tasks (id, name, payload, queue_name, priority, status, timeout, max_retries,
+    pending_since, created_at, updated_at)
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
+        || '7' || substr(hash, 1, 3) || '9' || substr(hash, 4, 15))::uuid,
+    'bench.nothing', '{}', %(queue)s, (ARRAY['high', 'normal', 'normal', 'low'])[1 + i %% 4],
+    'pending', 300, 0, at, at, at
+FROM (
+    SELECT i, now() - interval '1 hour' * (1 - i / (%(count)s + 1.0)) AS at, md5(i::text) AS hash
+    FROM generate_series(1, %(count)s) AS i
+) AS made
+"""
+
+ATTEMPTS = """
+INSERT INTO attempts
+    (task_id, number, worker_id, pending_since, started_at, ended_at, outcome, move, error)
+SELECT id, 1, worker_id, pending_since, started_at, finished_at, status,
+    CASE status WHEN 'failed' THEN 'fail' ELSE 'succeed' END, error
+FROM tasks WHERE attempt > 0
+"""
+
+# Everybody waited 50 ms and ran 20 ms; the numbers are the buckets of tasks.stats.BUCKETS.
+TALLIES = """
+INSERT INTO tallies (name, queue_name, priority, from_status, to_status, bucket, n, seconds)
+SELECT name, queue_name, priority, before, after, bucket, sum(n), sum(n * each)
+FROM (
+    SELECT name, queue_name, priority, status, count(*) AS n FROM tasks GROUP BY 1, 2, 3, 4
+) AS counted
+CROSS JOIN LATERAL (VALUES
+    ('', 'pending', -1, 0.0, true),
+    ('pending', 'running', 4, 0.05, status IN ('succeeded', 'failed')),
+    ('running', status, 2, 0.02, status IN ('succeeded', 'failed')),
+    ('pending', status, -1, 0.0, status = 'cancelled')
+) AS moves (before, after, bucket, each, made)
+WHERE made GROUP BY 1, 2, 3, 4, 5, 6
+"""
+
+SECONDARY = """
+SELECT indexname, indexdef FROM pg_indexes
+WHERE tablename = 'tasks' AND indexname NOT IN (SELECT conname FROM pg_constraint)
+"""
+
+
+def grow(place: Place, finished: int, pending: int) -> None:
+    """Fill the tables, and bring the backlog to Redis."""
+    with without_indexes(place):
+        part = -(-finished // AT_A_TIME)
+        firsts = range(1, finished + 1, part)
+        in_turns(
+            place,
+            [
+                (
+                    FINISHED,
+                    {"count": finished, "first": first, "last": min(finished, first + part - 1)},
+                )
+                for first in firsts
+            ],
+        )
+        in_turns(place, [(ATTEMPTS, {}), (PENDING, {"count": pending, "queue": BACKLOG})])
+    place.query(TALLIES)
+    in_turns(place, [("VACUUM (ANALYZE) tasks", {}), ("VACUUM (ANALYZE) attempts", {})])
+    push(place)
+
+
+@contextmanager
+def without_indexes(place: Place) -> Iterator[None]:
+    """Load without triggers and secondary indexes, and build these afterwards."""
+    indexes = place.query(SECONDARY)
+    place.query("ALTER TABLE tasks DISABLE TRIGGER USER")
+    for name, _ in indexes:
+        place.query(f"DROP INDEX {name}")
+    yield
+    in_turns(place, [(definition, {}) for _, definition in indexes])
+    place.query("ALTER TABLE tasks ENABLE TRIGGER USER")
+
+
+def in_turns(place: Place, statements: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Run these, as many at a time as is useful."""
+
+    def run(statement: str, values: dict[str, Any]) -> None:
+        with closing(psycopg2.connect(place.database_url)) as connection:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            cursor.execute("SET synchronous_commit = off")
+            cursor.execute(statement, values or None)
+
+    with ThreadPoolExecutor(AT_A_TIME) as threads:
+        for running in [threads.submit(run, *each) for each in statements]:
+            running.result()
+
+
+def push(place: Place) -> None:
+    """Queue the backlog in Redis, as the service does."""
+    psycopg2.extras.register_uuid()
+    rows = place.query(
+        "SELECT id, name, queue_name, priority, timeout FROM tasks WHERE status = 'pending'"
+        " ORDER BY priority, pending_since"
+    )
+    deliveries = (delivery(*row) for row in rows)
+    with closing(redis.Redis.from_url(place.redis_url)) as client:
+        broker = Broker(client)
+        while some := list(islice(deliveries, 1000)):
+            broker.queue(some)
+
+
+def delivery(id: UUID, name: str, queue_name: str, priority: str, timeout: float) -> Delivery:
+    return Delivery(id, name, queue_name, Priority(priority), timeout)

@@ -1,0 +1,36 @@
+"""How long a task takes from created to finished when there is little to do: 20 a second."""
+
+from __future__ import annotations
+
+from benchmarks.crew import Crew
+from benchmarks.load import post
+from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, percentile, until_recorded
+from benchmarks.stage import Stage
+from benchmarks.systems.service import Service
+from benchmarks.systems.stacks import FastApiCelery, FlaskRq
+from benchmarks.systems.system import System
+from dev.servers import free_port
+
+RATE = 20
+
+
+def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
+    port = free_port()
+    with system.place(stage) as place, Crew(stage, system.key) as crew:
+        crew.start([*system.web(place, port), *system.workers(place)])
+        crew.until_answers(port, "/")
+        post(port, system.submission(), connections=4, requests=sizes.warm_up)
+        until_recorded(crew, system, place, sizes.warm_up)
+        stage.settle()
+        seen = post(port, system.submission(), rate=RATE, seconds=sizes.latency_seconds)
+        until_recorded(crew, system, place, sizes.warm_up + seen.answers)
+        took = system.latencies(place)[sizes.warm_up :]
+    return {f"p{share}_ms": 1000 * percentile(took, share / 100) for share in (50, 95, 99)}
+
+
+LATENCY = Scenario(
+    "latency",
+    f"From created to finished at {RATE} submissions a second",
+    [Service(), FastApiCelery(2), FlaskRq()],
+    measure,
+)

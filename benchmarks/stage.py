@@ -1,0 +1,152 @@
+"""The servers that every system runs on in its turn, with equal settings and empty."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg2
+import redis
+
+from dev.guard import descendants
+from dev.servers import Postgres, Redis
+
+HERE = Path(__file__).resolve().parent
+DATA = HERE / ".data"
+
+POSTGRES = {
+    # fsync and synchronous_commit are on, as they are by default
+    "shared_buffers": "1GB",
+    "max_wal_size": "8GB",  # no checkpoint by size in the middle of a measurement
+    "checkpoint_timeout": "30min",
+    "maintenance_work_mem": "512MB",
+}
+REDIS = {"save": '""', "appendonly": "no"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One system's turn: an empty database, an empty Redis, and the file its handlers tick."""
+
+    name: str
+    database: str  # its name on the server
+    database_url: str
+    redis_url: str
+    ticks: Path
+
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run one statement in autocommit, on a connection of its own."""
+        with closing(psycopg2.connect(self.database_url)) as connection:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def executed(self) -> int:
+        """How many handlers have run."""
+        return self.ticks.stat().st_size
+
+    def redis_bytes(self) -> int:
+        with closing(redis.Redis.from_url(self.redis_url)) as client:
+            return int(client.info("memory")["used_memory"])
+
+
+class Stage:
+    """PostgreSQL and Redis, started for one run and gone after it."""
+
+    def __init__(self) -> None:
+        shutil.rmtree(DATA, ignore_errors=True)
+        DATA.mkdir(parents=True)
+        self.postgres = Postgres(DATA / "postgres", temporary=True, settings=POSTGRES)
+        self.redis = Redis(DATA / "redis", temporary=True, settings=REDIS)
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> Self:
+        try:
+            self.postgres.start()
+            self.redis.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.redis.close()
+        self.postgres.close()
+
+    @contextmanager
+    def place(self, name: str, template: str = "template1") -> Iterator[Place]:
+        """An empty place, which is gone afterwards."""
+        database = f"{name}_{next(self._numbers)}".replace("-", "_")
+        url = self.postgres.create(database, template)
+        with redis_client(self) as client:
+            client.flushdb()  # the others are not its own
+        ticks = self.ticks(database)
+        try:
+            yield Place(name, database, url, self.redis.url, ticks)
+        finally:
+            ticks.unlink()
+            self.drop(database)
+
+    def ticks(self, name: str) -> Path:
+        """An empty file for handlers to tick."""
+        path = ticks_folder() / f"ticks-{os.getpid()}-{name}"
+        path.write_bytes(b"")
+        return path
+
+    def drop(self, database: str) -> None:
+        with closing(psycopg2.connect(self.postgres.url)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
+    def settle(self) -> None:
+        """Write out what is dirty, so that no measurement pays for what came before it."""
+        with closing(psycopg2.connect(self.postgres.url)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute("CHECKPOINT")
+
+    def processes(self) -> dict[str, list[int]]:
+        """The process ids of both servers."""
+        return {
+            "Redis": [self.redis.pid],
+            "PostgreSQL": [self.postgres.pid, *descendants(self.postgres.pid)],
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What the results depend on: versions, and what a commit costs here."""
+        with closing(psycopg2.connect(self.postgres.url)) as connection:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            cursor.execute("SHOW server_version")
+            (version,) = cursor.fetchone() or ("",)
+            cursor.execute("CREATE TABLE commits (n int)")
+            begun = time.perf_counter()
+            for number in range(COMMITS):
+                cursor.execute("INSERT INTO commits VALUES (%s)", [number])
+            commit = (time.perf_counter() - begun) / COMMITS
+            cursor.execute("DROP TABLE commits")
+        with redis_client(self) as client:
+            redis_version = client.info("server")["redis_version"]
+        return {"PostgreSQL": version, "Redis": redis_version, "commit_us": round(1e6 * commit)}
+
+
+COMMITS = 500
+
+
+@contextmanager
+def redis_client(stage: Stage) -> Iterator[redis.Redis]:
+    with closing(redis.Redis.from_url(stage.redis.url)) as client:
+        yield client
+
+
+def ticks_folder() -> Path:
+    """In memory where the machine has such a place, so that counting costs next to nothing."""
+    memory = Path("/dev/shm")
+    return memory if os.access(memory, os.W_OK) else DATA

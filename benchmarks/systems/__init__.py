@@ -1,0 +1,1 @@
+"""Who is measured: the service and what it is compared with, behind the same few questions."""
