@@ -16,6 +16,7 @@ MEDIA_TYPE = re.compile(  # RFC 6838, 4.2, of one part
 )
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
+MOST_HEADERS = 100
 SET_BY_US = {  # what frames a message or belongs to a connection, and what names the task
     *("host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer"),
     *("upgrade", "expect", "proxy-connection", "proxy-authorization", "http2-settings"),
@@ -49,6 +50,11 @@ def a_header_of_the_caller(name: str) -> None:
 def a_header_value(value: str) -> None:
     if not VISIBLE.fullmatch(value):
         raise ValidationError("A header's value is visible ASCII, without spaces at its ends.")
+
+
+def not_too_many(headers: Mapping[str, str]) -> None:
+    if len(headers) > MOST_HEADERS:
+        raise ValidationError(f"At most {MOST_HEADERS} headers.")
 
 
 def named_once(*headers: Mapping[str, str]) -> None:

@@ -54,8 +54,8 @@ def header_field(name: Callable[[str], None], description: str, **metadata: Any)
         keys=fields.String(validate=[Length(max=100), name]),
         values=fields.String(validate=[Length(max=8000), checks.a_header_value]),
         load_default=dict,
-        validate=[Length(max=100), checks.named_once],
-        metadata={"description": description, **metadata},
+        validate=[checks.not_too_many, checks.named_once],
+        metadata={"description": description, "maxProperties": checks.MOST_HEADERS, **metadata},
     )
 
 

@@ -21,7 +21,7 @@ from jobs.outgoing.errors import NoAnswer, Refused
 Found = TypeVar("Found")
 Lookup = Callable[[str, int], Iterable[Address]]
 
-LONGEST_CONNECT = 10.0  # seconds for one address, so that a dead one leaves time for the next
+LONGEST_CONNECT = 10.0  # seconds for one address; less when others are to be tried as well
 SLICE = 0.2  # seconds; an interrupt reaches a waiting thread only between two waits
 
 
@@ -67,12 +67,13 @@ class Guard(httpcore2.NetworkBackend):
             raise Refused(
                 f"{host} is not at a public address, nor in a network of HTTP_ALLOW_NETWORKS."
             )
-        for address in permitted[:-1]:
+        for place, address in enumerate(permitted[:-1]):
+            share = self._deadline.remaining() / (len(permitted) - place)
             try:
-                return self._connect(address, port)
+                return self._connect(address, port, min(share, LONGEST_CONNECT))
             except httpcore2.ConnectError:
                 continue
-        return self._connect(permitted[-1], port)
+        return self._connect(permitted[-1], port, LONGEST_CONNECT)
 
     def _addresses(self, host: str, port: int) -> list[Address]:
         """Resolve on a thread of its own: the resolver knows no deadline and no interrupt."""
@@ -98,7 +99,7 @@ class Guard(httpcore2.NetworkBackend):
                 raise httpcore2.ConnectError(f"its name does not resolve ({words(answer)})")
             return answer
 
-    def _connect(self, address: Address, port: int) -> "Stream":
+    def _connect(self, address: Address, port: int, seconds: float) -> "Stream":
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -106,10 +107,10 @@ class Guard(httpcore2.NetworkBackend):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with suppress(BlockingIOError):
                 sock.connect((str(address), port))
-            until = time.monotonic() + LONGEST_CONNECT
+            until = time.monotonic() + seconds
             while not ready(sock, select.POLLOUT, self._deadline):
                 if time.monotonic() > until:
-                    raise TimeoutError(f"no connection within {LONGEST_CONNECT:g} seconds")
+                    raise TimeoutError(f"no connection within {seconds:.3g} seconds")
             if failed := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 raise OSError(failed, os.strerror(failed))
         except OSError as error:

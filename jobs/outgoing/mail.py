@@ -55,6 +55,12 @@ class EncryptedSession(Session, smtplib.SMTP_SSL):
 
 
 @cache
+def trust() -> ssl.SSLContext:
+    """The system's authorities. Not shared with HTTP, which writes its own name into a context."""
+    return ssl.create_default_context()
+
+
+@cache
 def own_name() -> str:
     """This machine's name, as smtplib finds it; slowly, where nobody knows it."""
     return smtplib.SMTP().local_hostname
@@ -91,7 +97,7 @@ def connect(server: MailServer) -> Session:
     """A connection that is encrypted and signed in as the settings say."""
     tls = None
     if server.encryption != "none":
-        tls = server.tls or ssl.create_default_context()
+        tls = server.tls or trust()
     if server.encryption == "from the start":
         connection: Session = EncryptedSession(
             server.host, server.port, own_name(), timeout=TO_CONNECT, context=tls

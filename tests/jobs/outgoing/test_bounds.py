@@ -2,11 +2,15 @@
 
 import ctypes
 import socket
+import sys
 import threading
 import time
+from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address, ip_network
 
 import pytest
 
+from jobs.outgoing.addresses import Rules
 from jobs.outgoing.client import Client, Request
 from jobs.outgoing.errors import NoAnswer
 from jobs.outgoing.target import parse
@@ -92,23 +96,39 @@ def test_a_resolver_that_hangs_is_left_when_the_time_is_up():
     assert spent < GRANTED + TOLERATED
 
 
-def test_a_host_that_does_not_accept_is_left_when_the_time_is_up(client):
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
+@contextmanager
+def not_accepting(address, port=0):
+    """A host that leaves every further connection waiting, as behind a firewall."""
+    with socket.socket() as full, ExitStack() as others:
+        full.bind((address, port))
         full.listen(0)
-        waiting = [socket.socket() for _ in range(4)]  # they fill the queue of the listener
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(full.getsockname())
+        for _ in range(4):  # they fill the queue of the listener
+            waiting = others.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
+def test_a_host_that_does_not_accept_is_left_when_the_time_is_up(client):
+    with not_accepting("127.0.0.1") as port:
         started = time.monotonic()
 
         with pytest.raises(NoAnswer):
-            client.send(get(f"http://127.0.0.1:{full.getsockname()[1]}/"), seconds=GRANTED)
+            client.send(get(f"http://127.0.0.1:{port}/"), seconds=GRANTED)
 
-        spent = time.monotonic() - started
-        for each in waiting:
-            each.close()
-    assert spent < GRANTED + TOLERATED
+        assert time.monotonic() - started < GRANTED + TOLERATED
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 needs to be set up")
+def test_an_address_that_does_not_accept_leaves_time_for_the_next(server):
+    both = [ip_address("127.0.0.2"), ip_address("127.0.0.1")]
+    rules = Rules((ip_network("127.0.0.0/8"),))
+    client = Client(rules, lookup=lambda host, port: both)
+
+    with not_accepting("127.0.0.2", server.server_port):
+        answer = client.send(get(f"http://two.example:{server.server_port}/"), seconds=1)
+
+    assert answer.status == 200
 
 
 def test_a_body_is_cut_at_the_limit(client, server):
