@@ -220,6 +220,8 @@ def test_an_interrupt_reaches_a_waiting_thread_within_a_second():
         pass
 
     def silent(connection):
+        connection.sendall(b"220 here\r\n")
+        connection.recv(100_000)
         waiting.set()
         connection.recv(1)
 
