@@ -82,7 +82,7 @@ def test_skip_skips_what_was_missed() -> None:
 def test_what_lies_before_the_window_is_one_entry_however_much_it_is(missed: Missed) -> None:
     secondly = Rule(cron="* * * * * *")
     stands = standing(
-        year, timedelta(days=365), missed=missed, catchup_window=timedelta(seconds=60)
+        secondly, timedelta(days=365), missed=missed, catchup_window=timedelta(seconds=60)
     )
 
     decision = policies.decide(stands, NOW)
