@@ -5,6 +5,7 @@ machine alone: the guard then refuses other addresses, other host names (DNS reb
 sites' pages (cross-site requests), so that a browser cannot be made to reach in.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,13 +14,16 @@ from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, g, request
+from flask import Flask, abort, g, redirect, request
 
+from api import errors
 from api.browser_sessions import BrowserSessions
 from api.keyring import Keyring
 from tasks.actions import Client
 from tasks.errors import DatabaseUnavailable, NotAuthenticated, NotPermitted, TaskNotFound
 from tasks.keys import EVERYTHING, MEANINGS, Grant, Scope
+
+log = logging.getLogger(__name__)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -101,6 +105,8 @@ class Gate:
     def guard(self, app: Flask, everywhere: Access | None = None) -> None:
         """Ask at this gate before any view of the application, under one declaration if given."""
         app.before_request(lambda: self.admit(app, everywhere))
+        for word in (NotAuthenticated, NotPermitted, DatabaseUnavailable):
+            app.register_error_handler(word, errors.refuse)
 
     def admit(self, app: Flask, everywhere: Access | None) -> None:
         if request.endpoint is None:  # there is no such path or method, and Flask will say so
@@ -126,6 +132,9 @@ class Gate:
         else:
             found = None
         if found is None:
+            if access.by_browser and header is None and request.accept_mimetypes.accept_html:
+                abort(redirect(f"/sign-in?next={request.script_root}{request.path}", code=303))
+            log.info("refused a request without a valid key from %s", request.remote_addr)
             raise NotAuthenticated()
         return found
 

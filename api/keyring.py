@@ -1,7 +1,7 @@
 """The tokens this process believes in, read again every two seconds: asking costs microseconds.
 
 A key that was revoked, rotated or limited is so for every process within `FRESH` seconds. A new
-key works at once: an unknown token lets the process look again, four times a second at most.
+key works at once: an unknown token lets the process look again, a few times a second at most.
 Without the database nobody is believed for longer than `STALE` seconds, and `DatabaseUnavailable`
 is said instead: an outage is never mistaken for a wrong key.
 """
@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 FRESH = 2.0  # seconds; then one request reads the keys again, and the others do not wait for it
 STALE = 4.0  # seconds; then nobody is believed before they were read again
-GLANCE = 0.25  # seconds between looks for a token that is not known yet
+GLANCES = 20  # looks for tokens that are not known yet, at once …
+GLANCE = 0.25  # … and seconds until there may be one more
 PAUSE = 0.5  # seconds before a database that did not answer is asked again
 PATIENCE = 1.5  # seconds to wait for another thread that is asking it
 USE_NOTED = 60.0  # seconds between notes of which keys were used
@@ -45,6 +46,7 @@ class Keyring:
     def __init__(self) -> None:
         self._tokens: dict[bytes, Token] = {}
         self._read_at = self._failed_at = self._noted_at = -1e9
+        self._glances, self._glanced_at = float(GLANCES), time.monotonic()
         self._reading = threading.Lock()
         self._used: set[str] = set()
 
@@ -59,7 +61,7 @@ class Keyring:
         if age > FRESH:
             self._read(wait=age > STALE)
         found = self._tokens.get(hash)
-        if found is None and now - self._read_at > GLANCE:
+        if found is None and self._read_at < now and self._may_glance(now):
             self._read(wait=True)
             found = self._tokens.get(hash)
         if found is None or found[1] < now:
@@ -67,6 +69,14 @@ class Keyring:
         grant = found[0]
         self._used.add(grant.key_id)
         return grant
+
+    def _may_glance(self, now: float) -> bool:
+        more = max(0.0, now - self._glanced_at) / GLANCE
+        self._glances, self._glanced_at = min(GLANCES, self._glances + more), now
+        if self._glances < 1:
+            return False
+        self._glances -= 1
+        return True
 
     def _read(self, wait: bool) -> None:
         asked_at = time.monotonic()

@@ -7,8 +7,7 @@ but it cannot make it send this header. Nor is a body ever read from somebody wi
 
 import re
 
-from flask import Flask, Response, redirect, render_template, request
-from werkzeug.wrappers import Response as AnyResponse
+from flask import Flask, Response, render_template, request
 
 from api.auth import Gate, comes_from_another_site, open_to_all, requires
 from tasks.errors import NotPermitted
@@ -53,14 +52,6 @@ def wanted_page() -> str:
     """Where to go once signed in: a page of ours, whatever a link says."""
     wanted = request.args.get("next", "")
     return wanted if PAGES.fullmatch(wanted) else "/docs"
-
-
-def invitation(refused: AnyResponse) -> AnyResponse:
-    """Lead a person whose browser has not signed in to the page where it can."""
-    asks_for_a_page = request.method == "GET" and request.accept_mimetypes.accept_html
-    if refused.status_code != 401 or not asks_for_a_page or "Authorization" in request.headers:
-        return refused
-    return redirect(f"/sign-in?next={request.script_root}{request.path}", code=303)
 
 
 def refuse_other_sites() -> None:

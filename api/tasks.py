@@ -74,7 +74,7 @@ def submit(submission: Submission) -> Response:
     quotas.charge([submission])
     once = asked_once([submission])
     if once is None:
-        return accepted(actions.submit(submission))
+        return accepted(actions.submit(submission, client()))
     submitted = actions.submit_once([submission], once, client())
     with sessions.begin() as session:
         task = store.find(session, submitted.ids[0])
@@ -98,7 +98,7 @@ def submit_many(batch: Sequence[Submission]) -> list[UUID] | Response:
     quotas.charge(batch)
     once = asked_once(batch)
     if once is None:
-        return actions.submit_many(batch)
+        return actions.submit_many(batch, client())
     submitted = actions.submit_once(batch, once, client())
     return replayed(bodies.ids(submitted.ids)) if submitted.replayed else submitted.ids
 

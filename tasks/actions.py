@@ -12,6 +12,7 @@ from sqlalchemy.orm.attributes import manager_of_class
 from uuid_utils.compat import uuid7
 
 from tasks import audit, catalog, idempotency, sealing, store
+from tasks.audit import Act
 from tasks.database import follow, sessions
 from tasks.errors import InvalidBatch, InvalidTask, UnknownKind
 from tasks.lifecycle import Move, Priority, Status
@@ -78,7 +79,7 @@ def configure(terms: Terms) -> None:
     _terms = terms
 
 
-def submit(submission: Submission, *, session: Session | None = None) -> Task:
+def submit(submission: Submission, by: Client = ANYBODY, *, session: Session | None = None) -> Task:
     """Accept one task; it is stored when this returns.
 
     With a `session` of the caller's the task exists if and only if that transaction commits, and
@@ -86,14 +87,17 @@ def submit(submission: Submission, *, session: Session | None = None) -> Task:
     """
     row = row_of(submission)
     if session is None:
-        stored = _together.insert([row])
+        stored = _together.insert([row], acts_of(by, [row]))
     else:
         follow(session)
         stored = store.insert_tasks(session, [row])
+        audit.record_all(session, acts_of(by, [row]))
     return as_task(submission, row, stored[row["id"]])
 
 
-def submit_many(submissions: Sequence[Submission], *, session: Session | None = None) -> list[UUID]:
+def submit_many(
+    submissions: Sequence[Submission], by: Client = ANYBODY, *, session: Session | None = None
+) -> list[UUID]:
     """Accept all of these tasks or none, in one statement; the ids are in the order given.
 
     Raises `InvalidBatch` naming each wrong one by its index.
@@ -102,9 +106,11 @@ def submit_many(submissions: Sequence[Submission], *, session: Session | None = 
     if session is None:
         with sessions.begin() as own:
             store.insert_tasks(own, rows)
+            audit.record_all(own, acts_of(by, rows))
     else:
         follow(session)
         store.insert_tasks(session, rows)
+        audit.record_all(session, acts_of(by, rows))
     return [row["id"] for row in rows]
 
 
@@ -127,6 +133,7 @@ def submit_once(submissions: Sequence[Submission], once: Once, by: Client = ANYB
         )
         if first is None:
             store.insert_tasks(session, rows)
+            audit.record_all(session, acts_of(by, rows))
     return Submitted(ids, replayed=False) if first is None else Submitted(first, replayed=True)
 
 
@@ -152,6 +159,17 @@ def _ask(task_id: UUID, move: Move, by: Client) -> Task:
             from_status=was,
         )
     return task
+
+
+def acts_of(by: Client, rows: Sequence[dict[str, Any]]) -> list[Act]:
+    """What the audit says of a submission: one entry, and none without authentication."""
+    if not by.principal:
+        return []
+    first, last = str(rows[0]["id"]), str(rows[-1]["id"])
+    if len(rows) == 1:
+        return [Act(by.principal, "task.submit", first, by.address)]
+    details = {"tasks": len(rows), "first": first, "last": last}
+    return [Act(by.principal, "task.submit_many", None, by.address, details)]
 
 
 def rows_of(submissions: Sequence[Submission]) -> list[dict[str, Any]]:

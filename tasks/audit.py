@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
@@ -11,6 +11,22 @@ from tasks.lifecycle import Status
 from tasks.models import AuditEntry
 
 CLOCK = "clock"  # the principal of what the scheduler does
+
+
+class Act(NamedTuple):
+    """What was done, to be noted in the transaction in which it is done."""
+
+    principal: str
+    action: str
+    subject: str | None = None
+    address: str | None = None
+    details: dict[str, Any] | None = None
+
+
+def record_all(session: Session, acts: Sequence[Act]) -> None:
+    """Note many acts in one statement."""
+    if acts:
+        session.execute(insert(AuditEntry), [act._asdict() for act in acts])
 
 
 def record(

@@ -5,10 +5,12 @@ goes together next. Under load the sets form by themselves.
 """
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from tasks import store
+from tasks import audit, store
+from tasks.audit import Act
 from tasks.database import sessions
 from tasks.errors import DatabaseUnavailable
 from tasks.store import Stored
@@ -19,10 +21,11 @@ LARGEST = 500  # rows in one commit
 class Entry:
     """One caller's rows on their way into the database."""
 
-    __slots__ = ("error", "leads", "ready", "rows", "stored")
+    __slots__ = ("acts", "error", "leads", "ready", "rows", "stored")
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, rows: list[dict[str, Any]], acts: Sequence[Act]) -> None:
         self.rows = rows
+        self.acts = acts  # for the audit
         self.ready = threading.Event()
         self.leads = False  # it is this caller's turn to commit for all who wait
         self.stored: dict[UUID, Stored] = {}
@@ -37,9 +40,9 @@ class SharedCommit:
         self._waiting: list[Entry] = []
         self._busy = False
 
-    def insert(self, rows: list[dict[str, Any]]) -> dict[UUID, Stored]:
+    def insert(self, rows: list[dict[str, Any]], acts: Sequence[Act] = ()) -> dict[UUID, Stored]:
         """Store these rows, perhaps together with others'; they are committed when this returns."""
-        entry = Entry(rows)
+        entry = Entry(rows, acts)
         with self._lock:
             self._waiting.append(entry)
             leads, self._busy = not self._busy, True
@@ -72,6 +75,7 @@ class SharedCommit:
         try:
             with sessions.begin() as session:
                 stored = store.insert_tasks(session, [row for entry in batch for row in entry.rows])
+                audit.record_all(session, [act for entry in batch for act in entry.acts])
         except DatabaseUnavailable as error:
             for entry in batch:
                 entry.error = error

@@ -12,6 +12,7 @@ from api import create_app
 from jobs.handlers import SHIPPED
 from settings import Settings
 from tasks import catalog, database
+from tests.api.guarded import SECRET_KEY, make_key
 
 
 @pytest.fixture
@@ -26,3 +27,16 @@ def app(postgres_url: str, redis_url: str) -> Iterator[Flask]:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def guarded(postgres_url: str, redis_url: str) -> Iterator[Flask]:
+    """The application as production has it: closed to whoever has no key."""
+    catalog.load(SHIPPED)
+    database.open(postgres_url)
+    make_key("admin")  # without any it refuses to start
+    database.close()
+    yield create_app(
+        Settings(database_url=postgres_url, redis_url=redis_url, auth=True, secret_key=SECRET_KEY)
+    )
+    database.close()

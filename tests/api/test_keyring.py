@@ -1,4 +1,4 @@
-"""The tokens a process knows are at most two seconds old; an outage is not taken for a wrong key."""
+"""The tokens a process knows are two seconds old at most; an outage is no wrong key."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
-from api.keyring import FRESH, STALE, Keyring
+from api.keyring import FRESH, GLANCE, GLANCES, STALE, Keyring
 from dev.servers import Postgres
 from tasks import database, key_actions, key_store, keys
 from tasks.actions import Client
@@ -82,15 +82,15 @@ def test_a_known_token_costs_no_query(queries: list[str]) -> None:
     assert asked / (FRESH / 4) > 20_000  # a second: 50 microseconds each would be slow
 
 
-def test_guessed_tokens_cost_four_queries_a_second_at_most(queries: list[str]) -> None:
+def test_guessed_tokens_cost_few_queries(queries: list[str]) -> None:
     keyring = Keyring()
-    guesses = [keys.new_token(keys.new_id()) for _ in range(500)]
+    guesses = [keys.new_token(keys.new_id()) for _ in range(2000)]
 
     began = time.monotonic()
     for guess in guesses:
         assert keyring.find(guess) is None
 
-    assert len(queries) <= 1 + 4 * (time.monotonic() - began)
+    assert len(queries) <= 1 + GLANCES + (time.monotonic() - began) / GLANCE
 
 
 def test_what_is_no_token_costs_no_query(queries: list[str]) -> None:
