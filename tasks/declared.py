@@ -128,6 +128,8 @@ def _synchronise(session: Session, plan: Plan, task: TaskPlan) -> bool:
         if value != before.get(field) and now[field] == before.get(field)
     }
     known.declaration = declared
+    if not changed:
+        return False
     names = changed | set(RULES) if "rule" in changed else changed
     changes = {each.name: getattr(plan, each.name) for each in fields(Plan) if each.name in names}
     task_changes = {
@@ -136,7 +138,7 @@ def _synchronise(session: Session, plan: Plan, task: TaskPlan) -> bool:
         if f"task.{each.name}" in changed
     }
     schedule_actions.apply(session, schedule, changes, task_changes)
-    return bool(changed)
+    return True
 
 
 def _remembered(plan: Plan, task: TaskPlan) -> dict[str, Any]:

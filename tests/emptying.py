@@ -37,7 +37,7 @@ class Emptying:
             cursor.execute("SET session_replication_role = replica")  # no triggers, no checks
             cursor.execute(asked)
             if used := [name for (name,) in cursor]:
-                cursor.execute(f"TRUNCATE {', '.join(used)} RESTART IDENTITY")
+                cursor.execute(f"TRUNCATE {', '.join(used)} RESTART IDENTITY CASCADE")
             for name in self.seeded:
                 cursor.execute(f"INSERT INTO {name} TABLE seed.{name}")
 
