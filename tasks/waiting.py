@@ -34,9 +34,18 @@ class Waiters:
         self._lock = threading.Lock()
         self._waiting: dict[UUID, list[threading.Event]] = defaultdict(list)
         self._listener: threading.Thread | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Let everybody go, now and later: this process is about to end."""
+        with self._lock:
+            self._closed = True
+            for events in self._waiting.values():
+                for event in events:
+                    event.set()
 
     def wait(self, task_id: UUID, seconds: float) -> Task:
-        """The task once it is finished, or as it is when the seconds are up.
+        """The task once it is finished, or as it is when the seconds are up or all are let go.
 
         Raises `TaskNotFound` at once. The seconds are measured from this call.
         """
@@ -49,10 +58,11 @@ class Waiters:
                 self._listener.start()
         try:
             while True:
+                finished.clear()  # before looking: it may be set for an end that a rerun undid
                 with sessions.begin() as session:
                     task = find(session, task_id)
                 left = deadline - time.monotonic()
-                if task.status in FINISHED or left <= 0:
+                if task.status in FINISHED or left <= 0 or self._closed:
                     return task
                 finished.wait(left)
         finally:
