@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -29,43 +29,63 @@ log = logging.getLogger(__name__)
 ENTRY_POINT = "jobs.run"  # the only function a job may name; short, so that its hash stays compact
 WAKE = "dtq:wake"  # published with a queue's name when something was pushed to it
 FINISHED = "dtq:finished"  # published with the ids of tasks that are finished
-MARKER = "dtq:epoch"  # gone when Redis lost its memory
 PRIORITIES = frozenset(str(priority) for priority in Priority)
 POPPED = "dtq:popped:"  # + worker: ids popped and not yet started or refused
+POPPERS = "dtq:poppers"  # the keys of those sets
 
-# KEYS: queue list, rq:queues. ARGV: queue name, description, timeout, now, "front" or "back", ids …
+# KEYS: queue list, rq:queues. ARGV: queue name, description, timeout, now, where, ids …
+# Where: "front", "back", or "missing" (at the back, and only what has no well-formed job).
 PUSH = f"""
 redis.call('SADD', KEYS[2], 'rq:queue:' .. ARGV[1])
 local side = ARGV[5] == 'front' and 'LPUSH' or 'RPUSH'
+local pushed = 0
 for i = 6, #ARGV do
-  local job = 'rq:job:' .. ARGV[i]
-  redis.call('UNLINK', job)
-  redis.call('HSET', job, 'data', '["{ENTRY_POINT}",null,["' .. ARGV[i] .. '"],{{}}]',
-    'origin', ARGV[1], 'description', ARGV[2], 'timeout', ARGV[3], 'status', 'queued',
-    'created_at', ARGV[4], 'enqueued_at', ARGV[4])
-  redis.call(side, KEYS[1], ARGV[i])
-end
-redis.call('PUBLISH', '{WAKE}', ARGV[1])
-return #ARGV - 5
-"""
-
-# KEYS: popped set, queue lists … ARGV: how many, ids to leave the popped set …
-POP = """
-for i = 2, #ARGV, 1000 do
-  redis.call('SREM', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
-end
-local wanted, found = tonumber(ARGV[1]), {}
-for i = 2, #KEYS do
-  if wanted <= 0 then break end
-  local ids = redis.pcall('LPOP', KEYS[i], wanted)
-  if ids and not ids.err then
-    for _, id in ipairs(ids) do
-      redis.call('SADD', KEYS[1], id)
-      found[#found + 1] = id
-    end
-    wanted = wanted - #ids
+  local job, data = 'rq:job:' .. ARGV[i], '["{ENTRY_POINT}",null,["' .. ARGV[i] .. '"],{{}}]'
+  if ARGV[5] ~= 'missing' or redis.pcall('HGET', job, 'data') ~= data then
+    redis.call('UNLINK', job)
+    redis.call('HSET', job, 'data', data,
+      'origin', ARGV[1], 'description', ARGV[2], 'timeout', ARGV[3], 'status', 'queued',
+      'created_at', ARGV[4], 'enqueued_at', ARGV[4])
+    redis.call(side, KEYS[1], ARGV[i])
+    pushed = pushed + 1
   end
 end
+if pushed > 0 then redis.call('PUBLISH', '{WAKE}', ARGV[1]) end
+return pushed
+"""
+
+# KEYS: popped set, queue lists … ARGV: how many ordinary ones, how many waiting ones, how many
+# names of waiting kinds, those names …, ids to leave the popped set …
+POP = f"""
+local ordinary, waiting, kinds = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local waits = {{}}
+for i = 4, 3 + kinds do waits[ARGV[i]] = true end
+for i = 4 + kinds, #ARGV, 1000 do
+  redis.call('SREM', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
+end
+local found = {{}}
+for k = 2, #KEYS do
+  if ordinary + waiting <= 0 then break end
+  local ids = redis.pcall('LRANGE', KEYS[k], 0, ordinary + waiting - 1)
+  local taken = 0
+  if not ids.err then
+    for _, id in ipairs(ids) do
+      local name = kinds > 0 and redis.pcall('HGET', 'rq:job:' .. id, 'description')
+      if type(name) == 'string' and waits[name] then
+        if waiting <= 0 then break end
+        waiting = waiting - 1
+      else
+        if ordinary <= 0 then break end
+        ordinary = ordinary - 1
+      end
+      redis.call('SADD', KEYS[1], id)
+      found[#found + 1] = id
+      taken = taken + 1
+    end
+    if taken > 0 then redis.call('LTRIM', KEYS[k], taken, -1) end
+  end
+end
+if #found > 0 then redis.call('SADD', '{POPPERS}', KEYS[1]) end
 return found
 """
 
@@ -199,45 +219,49 @@ class Broker:
 
     def queue(self, deliveries: Sequence[Delivery]) -> None:
         """Queue these tasks in one round trip, or raise redis-py's error."""
+        self._queue(deliveries, only_missing=False)
+
+    def restore(self, deliveries: Sequence[Delivery]) -> int:
+        """Queue those that Redis has no well-formed job for; return how many.
+
+        Looking and pushing is one step, so any number of processes may do it at once. Raises
+        redis-py's errors.
+        """
+        return self._queue(deliveries, only_missing=True)
+
+    def _queue(self, deliveries: Sequence[Delivery], *, only_missing: bool) -> int:
         now = utcformat(clock.now())
         try:
-            self._queue(deliveries, now)
+            return self._send(deliveries, now, only_missing)
         except RedisConnectionError:  # a connection from before a restart: once more, on a new one
-            self._queue(deliveries, now)
+            return self._send(deliveries, now, only_missing)
 
-    def _queue(self, deliveries: Sequence[Delivery], now: str) -> None:
-        def group(delivery: Delivery) -> tuple[str, str, float, bool]:
-            return delivery.queue, delivery.name, delivery.timeout, delivery.front
+    def _send(self, deliveries: Sequence[Delivery], now: str, only_missing: bool) -> int:
+        def group(delivery: Delivery) -> tuple[str, str, float, str]:
+            where = "missing" if only_missing else "front" if delivery.front else "back"
+            return delivery.queue, delivery.name, delivery.timeout, where
 
-        grouped = groupby(deliveries, group)
         if len(deliveries) == 1:
-            self._send_group(self.redis, group(deliveries[0]), deliveries, now)
-            return
+            return cast(int, self._send_group(self.redis, group(deliveries[0]), deliveries, now))
         with self.redis.pipeline(transaction=False) as pipeline:
-            for key, members in grouped:
+            for key, members in groupby(deliveries, group):
                 self._send_group(pipeline, key, list(members), now)
-            pipeline.execute()
+            return sum(pipeline.execute())
 
     def _send_group(
         self,
         client: Redis,
-        key: tuple[str, str, float, bool],
+        key: tuple[str, str, float, str],
         members: Sequence[Delivery],
         now: str,
-    ) -> None:
-        queue, name, timeout, front = key
+    ) -> Any:
+        queue, name, timeout, where = key
         ids = [str(member.id) for member in members]
-        self._push(
+        if where == "front":  # LPUSH turns the order round: fill from the last to the first
+            ids.reverse()
+        return self._push(
             keys=[f"rq:queue:{queue}", "rq:queues"],
-            # LPUSH turns the order round, so the front is filled from the last to the first
-            args=[
-                queue,
-                name,
-                max(1, int(timeout)),
-                now,
-                "front" if front else "back",
-                *(ids[::-1] if front else ids),
-            ],
+            args=[queue, name, max(1, int(timeout)), now, where, *ids],
             client=client,
         )
 
@@ -258,14 +282,30 @@ class Broker:
         return sorted(name for name in names if split_queue(name))
 
     def pop(
-        self, worker_id: str, queues: Sequence[str], wanted: int, leave: Sequence[str] = ()
+        self,
+        worker_id: str,
+        queues: Sequence[str],
+        ordinary: int,
+        waiting: int = 0,
+        waiting_kinds: Sequence[str] = (),
+        leave: Sequence[str] = (),
     ) -> list[str]:
-        """Take up to `wanted` ids from these queues in order; `leave` leave the popped set."""
+        """Take ids from these queues in order, until as many of both sorts are taken as wanted.
+
+        `waiting_kinds` are the kinds that run on threads; every other kind is ordinary. The first
+        id of a queue that is not wanted ends that queue, so that order is kept. `leave` are ids
+        that leave the popped set: they were started or refused.
+        """
         found = self._pop(
             keys=[POPPED + worker_id, *(f"rq:queue:{queue}" for queue in queues)],
-            args=[wanted, *leave],
+            args=[ordinary, waiting, len(waiting_kinds), *waiting_kinds, *leave],
         )
         return [id.decode(errors="replace") for id in cast(list[bytes], found)]
+
+    def leave(self, worker_id: str, ids: Sequence[str]) -> None:
+        """These popped ids were started or refused."""
+        if ids:
+            self.redis.srem(POPPED + worker_id, *ids)
 
     def mirror_ended(self, worker_id: str, ends: Sequence[Ended], ttl: int) -> None:
         """Show in RQ's registries how attempts ended; a job without a status is removed."""
@@ -281,22 +321,6 @@ class Broker:
         members = cast(set[bytes], self.redis.smembers(POPPED + worker_id))
         return [member.decode(errors="replace") for member in members]
 
-    def poppers(self) -> list[str]:
-        """Every worker that holds popped ids, dead or alive."""
-        keys = self.redis.scan_iter(match=POPPED + "*", count=1000)
-        return [key.decode(errors="replace").removeprefix(POPPED) for key in keys]
-
-    def forget_popper(self, worker_id: str) -> None:
-        self.redis.unlink(POPPED + worker_id)
-
-    def missing(self, ids: Sequence[UUID]) -> list[UUID]:
-        """Those of these tasks that Redis has no well-formed job for."""
-        with self.redis.pipeline(transaction=False) as pipeline:
-            for id in ids:
-                pipeline.hexists(f"rq:job:{id}", "data")
-            present = pipeline.execute(raise_on_error=False)
-        return [id for id, found in zip(ids, present, strict=True) if found != 1]
-
     def remove(self, ids: Iterable[UUID]) -> None:
         """Delete the jobs of these tasks; ids left in queues are refused at their start."""
         if keys := [f"rq:job:{id}" for id in ids]:
@@ -309,17 +333,6 @@ class Broker:
         """The next ids of a queue."""
         found = cast(list[bytes], self.redis.lrange(f"rq:queue:{queue}", 0, count - 1))
         return [id.decode(errors="replace") for id in found]
-
-    def holds(self, queue: str, id: UUID) -> bool:
-        """Whether this id stands in this queue; its cost grows with the queue."""
-        return self.redis.lpos(f"rq:queue:{queue}", str(id)) is not None
-
-    def epoch(self) -> str:
-        """Which life of Redis this is: it changes when Redis restarts or loses its memory."""
-        self.redis.set(MARKER, uuid4().hex, nx=True)
-        marker = cast(bytes, self.redis.get(MARKER) or b"")
-        facts = self.redis.info("server")
-        return f"{facts['run_id']}/{marker.decode()}"
 
     def check(self) -> None:
         """Raise `BrokerUnavailable` if Redis does not answer."""

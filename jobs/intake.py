@@ -1,0 +1,160 @@
+"""How tasks come to a worker: pop ids from Redis, claim them in PostgreSQL.
+
+A popped id stays in the worker's popped set until its claim is decided, so a death in between
+loses nothing. A claim whose answer is lost is asked for again, before anything else is popped.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+from tasks import catalog, store
+from tasks.broker import Broker, Delivery, split_queue
+from tasks.database import sessions
+from tasks.lifecycle import FINISHED, Priority, Status
+from tasks.store import Started
+
+log = logging.getLogger(__name__)
+
+ASIDE = 2.0  # seconds an id of an unknown kind is kept from this worker's queues
+WEIGHTS = {Priority.CRITICAL: 27, Priority.HIGH: 9, Priority.NORMAL: 3, Priority.LOW: 1}
+
+
+class Intake:
+    """One worker's claims on the queues it serves."""
+
+    def __init__(self, broker: Broker, worker_id: str, only: Sequence[str], *, weighted: bool):
+        self._broker, self._worker_id = broker, worker_id
+        self._only, self._weighted = frozenset(only), weighted
+        self._kinds = list(catalog.kinds())
+        self._waiting_kinds = [name for name, kind in catalog.kinds().items() if kind.io]
+        self._undecided: list[str] = []  # popped; whether they were claimed is not known
+        self._leaving: list[str] = []  # decided; to leave the popped set with the next call
+        self._aside: list[tuple[float, Delivery]] = []  # of unknown kinds; back at that time
+        self.queues: list[str] = []  # RQ queues, most urgent first
+        self._turn = 0
+        self._answer_lost = False  # of a pop: what it took stands in the popped set
+        self._in_doubt = False  # an earlier claim of the undecided may have been committed
+
+    def learn_queues(self) -> bool:
+        """Look which queues there are; whether that changed. Raises redis-py's errors."""
+        known = [
+            queue
+            for queue in self._broker.queues()
+            if not self._only or (split_queue(queue) or ("",))[0] in self._only
+        ]
+        order = list(Priority)
+        known.sort(key=lambda queue: (order.index(Priority(queue.rpartition(":")[2])), queue))
+        changed, self.queues = known != self.queues, known
+        return changed
+
+    def take(self, ordinary: int, waiting: int) -> tuple[list[Started], bool]:
+        """Pop and claim up to that many tasks; also whether anything was popped.
+
+        Raises redis-py's errors, or `DatabaseUnavailable`; what was popped is then decided at the
+        next call.
+        """
+        if self._answer_lost:
+            self._undecided = self._broker.popped_by(self._worker_id)
+            self._answer_lost = False
+        elif not self._undecided and self.queues and ordinary + waiting > 0:
+            leaving, self._leaving = self._leaving, []
+            self._answer_lost = True
+            self._undecided = self._broker.pop(
+                self._worker_id,
+                self._order(),
+                ordinary,
+                waiting,
+                self._waiting_kinds,
+                leaving,
+            )
+            self._answer_lost = False
+        popped = len(self._undecided)
+        return self._decide(), popped > 0
+
+    def _order(self) -> list[str]:
+        """The queues in the order to be served now; names of one priority take turns."""
+        self._turn += 1
+        groups: dict[str, list[str]] = {}
+        for queue in self.queues:
+            groups.setdefault(queue.rpartition(":")[2], []).append(queue)
+        urgencies = list(groups)
+        if self._weighted:
+            # A weighted draw without replacement: Efraimidis and Spirakis, 2006.
+            urgencies.sort(
+                key=lambda urgency: random.random() ** (1 / WEIGHTS[Priority(urgency)]),  # noqa: S311  # fairness
+                reverse=True,
+            )
+        order: list[str] = []
+        for urgency in urgencies:
+            names = groups[urgency]
+            turn = self._turn % len(names)
+            order += names[turn:] + names[:turn]
+        return order
+
+    def _decide(self) -> list[Started]:
+        if not self._undecided:
+            return []
+        doubtful, self._in_doubt = self._in_doubt, True
+        ids = [id for id in self._undecided if _is_id(id)]
+        with sessions.begin() as session:
+            claimed = store.start_many(session, ids, self._worker_id, self._kinds)
+        if len(claimed) < len(self._undecided):
+            done = {str(each.id) for each in claimed}
+            claimed += self._explain([id for id in ids if id not in done], doubtful)
+        aside = {str(delivery.id) for _, delivery in self._aside}
+        self._leaving += [id for id in self._undecided if id not in aside]
+        self._undecided, self._in_doubt = [], False
+        return claimed
+
+    def _explain(self, ids: list[str], doubtful: bool) -> list[Started]:
+        """Sort out what could not be claimed; return what an earlier, lost answer had claimed."""
+        with sessions.begin() as session:
+            rows = store.why_refused(session, ids)
+            mine = store.held_by(session, ids, self._worker_id) if doubtful else []
+        now = time.monotonic()
+        for row in rows:
+            if row.status == Status.PENDING and row.name not in self._kinds:
+                log.warning("left task %s to workers that know its kind %r", row.id, row.name)
+                delivery = Delivery(
+                    row.id, row.name, row.queue_name, Priority(row.priority), row.timeout
+                )
+                self._aside.append((now + ASIDE, delivery))
+        without_row = set(ids) - {str(row.id) for row in rows}
+        over = {str(row.id) for row in rows if row.status in FINISHED}
+        if without_row or over:
+            log.info("dropped %d jobs without a task to start", len(without_row | over))
+            self._broker.remove(UUID(id) for id in without_row | over)
+        return mine
+
+    @property
+    def undecided(self) -> bool:
+        """Whether something was popped of which it is not known whether it was claimed."""
+        return bool(self._undecided)
+
+    def tidy(self) -> None:
+        """Let decided ids leave the popped set, and give back what was set aside long enough."""
+        self._return_aside(time.monotonic())
+        if self._leaving:
+            leaving, self._leaving = self._leaving, []
+            self._broker.leave(self._worker_id, leaving)
+
+    def close(self) -> None:
+        """Give everything back; what cannot be now is pushed again by the scheduler."""
+        self._return_aside(float("inf"))
+        self._broker.leave(self._worker_id, self._leaving)
+
+    def _return_aside(self, until: float) -> None:
+        back = [delivery for due, delivery in self._aside if due <= until]
+        if back and self._broker.push(back):
+            self._aside = [each for each in self._aside if each[0] > until]
+            self._leaving += [str(delivery.id) for delivery in back]
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False

@@ -1,0 +1,325 @@
+"""A worker's horses: fork them, feed them, hear them, stop and replace them."""
+
+import ctypes
+import gc
+import logging
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from jobs.assignment import Assignment, Progress, Report, read
+from jobs.channel import Channel, pair
+from jobs.horse import HorseTerms, be_a_horse
+
+log = logging.getLogger(__name__)
+
+HARD_LIMIT = 0.8  # seconds a handler may outlive its timeout before its horse is killed
+CANCEL_LIMIT = 0.5  # … or its cancellation
+CHANNEL, ORDERS, FIRST_FREE = 3, 4, 5  # file descriptors of a horse
+SPARE = 200  # … and where they are parked while those are made free
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(slots=True)
+class Assigned:
+    """An assignment that a horse was given and has not reported on."""
+
+    assignment: Assignment
+    io: bool
+    since: float  # monotonic; when it was handed over, or came to be the next to run
+    mirrored: str = ""  # its member of RQ's started registry
+    stopped_at: float | None = None  # when it was told to stop
+
+
+@dataclass
+class Mount:
+    """The worker's side of one horse."""
+
+    pid: int
+    channel: Channel
+    orders: Channel
+    unread: Channel  # the horse's own end: what the worker reads here the horse never sees
+    born: float
+    assigned: dict[str, Assigned] = field(default_factory=dict)  # in the order handed over
+    done: int = 0
+    retiring: bool = False
+    culprit: str | None = None  # the task it was killed for
+
+    def ordinary(self) -> int:
+        return sum(1 for each in self.assigned.values() if not each.io)
+
+    def waiting(self) -> int:
+        return sum(1 for each in self.assigned.values() if each.io)
+
+    def running(self) -> Iterator[Assigned]:
+        """What it is presumably running: the first ordinary assignment, and all waiting ones."""
+        ordinary = False
+        for each in self.assigned.values():
+            if each.io:
+                yield each
+            elif not ordinary:
+                ordinary = True
+                yield each
+
+
+@dataclass(frozen=True)
+class Death:
+    """The end of a horse."""
+
+    pid: int
+    cause: str  # in words: the signal, or the exit code
+    peak_megabytes: float
+    began: list[Assigned]  # what it had read and not reported
+    unread: list[Assigned]  # what it had not read: certainly not begun
+    culprit: str | None  # the task it was killed for, by its own worker
+    expected: bool  # it was told to retire
+
+
+class Stable:
+    """All horses of one worker."""
+
+    def __init__(self, size: int, terms: HorseTerms, *, max_tasks: int, max_memory: int) -> None:
+        self._size, self._terms = size, terms
+        self._max_tasks, self._max_memory = max_tasks, max_memory  # 0: no limit; megabytes
+        self.horses: dict[int, Mount] = {}  # by pid
+        self.on_birth: Callable[[Mount], None] = lambda _: None
+        self.on_death: Callable[[Mount], None] = lambda _: None
+
+    def fill(self) -> None:
+        """Fork as many horses as are missing."""
+        for _ in range(self._size - sum(not each.retiring for each in self.horses.values())):
+            mount = self._fork()
+            self.horses[mount.pid] = mount
+            self.on_birth(mount)
+
+    def _fork(self) -> Mount:
+        ours, theirs = pair()
+        orders, orders_theirs = pair()
+        parent = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            _become_child(parent, theirs, orders_theirs)
+            be_a_horse(Channel.of(CHANNEL), Channel.of(ORDERS), self._terms)
+        orders_theirs.close()
+        return Mount(pid, ours, orders, theirs, time.monotonic())
+
+    # -- work ---------------------------------------------------------------------------------
+
+    def places(self, ahead: int) -> tuple[int, int]:
+        """How many ordinary and how many waiting tasks the horses can begin soon.
+
+        `ahead` ordinary ones may queue behind the one that runs. A horse that runs an ordinary
+        handler reads no further assignment meanwhile, so it takes no waiting ones.
+        """
+        ordinary = waiting = 0
+        for horse in self.horses.values():
+            if not horse.retiring:
+                busy = horse.ordinary()
+                ordinary += max(0, 1 + ahead - busy)
+                waiting += 0 if busy else max(0, self._terms.threads - horse.waiting())
+        return ordinary, waiting
+
+    def assign(self, assignment: Assignment, *, io: bool, ahead: int) -> bool:
+        """Hand an assignment to the horse that can begin it first; False if none can soon."""
+        best: Mount | None = None
+        least = 0
+        for horse in self.horses.values():
+            if horse.retiring:
+                continue
+            busy = horse.ordinary()
+            if io:
+                load = horse.waiting()
+                fits = not busy and load < self._terms.threads
+            else:
+                load = busy * 1000 + horse.waiting()
+                fits = busy <= ahead
+            if fits and (best is None or load < least):
+                best, least = horse, load
+        if best is None:
+            return False
+        if not best.channel.send(assignment.encode(), wait=False):
+            return False
+        best.assigned[assignment.task_id] = Assigned(assignment, io, time.monotonic())
+        return True
+
+    def hear(self, horse: Mount) -> Iterator[tuple[Assigned, Report] | Progress]:
+        """What a horse has to say now: reports with what they report on, and progress."""
+        for message in horse.channel.drain():
+            word = read(message)
+            if isinstance(word, Progress):
+                yield word
+                continue
+            assigned = horse.assigned.pop(word.task_id, None)
+            if assigned is None:
+                continue
+            horse.done += 1
+            following = next((each for each in horse.assigned.values() if not each.io), None)
+            if following is not None and not assigned.io:
+                following.since = time.monotonic()
+            yield assigned, word
+
+    def take_back(self, horse: Mount) -> list[Assigned]:
+        """Take back what this horse has not read yet."""
+        taken = []
+        for message in horse.unread.drain():
+            task_id = Assignment.decode(message).task_id
+            if (assigned := horse.assigned.pop(task_id, None)) is not None:
+                taken.append(assigned)
+        return taken
+
+    def take_back_all(self) -> list[Assigned]:
+        return [each for horse in self.horses.values() for each in self.take_back(horse)]
+
+    def take_back_stuck(self, longer_than: float) -> list[Assigned]:
+        """Take back what waits behind a handler that has run longer than that (seconds)."""
+        now = time.monotonic()
+        taken: list[Assigned] = []
+        for horse in self.horses.values():
+            first = next(horse.running(), None)
+            if first and len(horse.assigned) > 1 and now - first.since > longer_than:
+                taken += self.take_back(horse)
+        return taken
+
+    def running(self) -> Iterator[Assigned]:
+        for horse in self.horses.values():
+            yield from horse.running()
+
+    def busy(self) -> int:
+        """How many assignments are not reported on yet."""
+        return sum(len(horse.assigned) for horse in self.horses.values())
+
+    # -- stopping -----------------------------------------------------------------------------
+
+    def stop(self, task_ids: Iterable[str]) -> None:
+        """Interrupt these tasks' handlers; those that do not react are killed with their horse."""
+        wanted = set(task_ids)
+        for horse in self.horses.values():
+            ordered = False
+            for task_id in wanted & horse.assigned.keys():
+                each = horse.assigned[task_id]
+                if each.stopped_at is None:
+                    each.stopped_at = time.monotonic()
+                    horse.orders.send(orjson.dumps([task_id, each.assignment.attempt]))
+                    ordered = True
+            if ordered:
+                _kill(horse.pid, signal.SIGUSR1)
+
+    def kill_overdue(self) -> None:
+        """Kill the horses of handlers that outlived their timeout or their cancellation."""
+        now = time.monotonic()
+        for horse in self.horses.values():
+            for each in horse.running():
+                late = now > each.since + each.assignment.timeout + HARD_LIMIT
+                deaf = each.stopped_at is not None and now > each.stopped_at + CANCEL_LIMIT
+                if (late or deaf) and horse.culprit is None:
+                    horse.culprit = each.assignment.task_id
+                    log.warning("killing horse %d: its handler does not stop", horse.pid)
+                    _kill(horse.pid, signal.SIGKILL)
+
+    def next_deadline(self) -> float:
+        """When `kill_overdue` has something to do, in monotonic seconds."""
+        soonest = float("inf")
+        for each in self.running():
+            soonest = min(soonest, each.since + each.assignment.timeout + HARD_LIMIT)
+            if each.stopped_at is not None:
+                soonest = min(soonest, each.stopped_at + CANCEL_LIMIT)
+        return soonest
+
+    def kill_all(self) -> None:
+        for horse in self.horses.values():
+            _kill(horse.pid, signal.SIGKILL)
+
+    def retire_worn(self) -> None:
+        """Let horses go that have run enough tasks or grown too large; others take their place."""
+        for horse in self.horses.values():
+            worn = self._max_tasks and horse.done >= self._max_tasks
+            if horse.retiring or not (worn or self._too_large(horse)):
+                continue
+            horse.retiring = True
+            horse.channel.finish()
+
+    def retire_all(self) -> None:
+        for horse in self.horses.values():
+            horse.retiring = True
+            horse.channel.finish()
+
+    def _too_large(self, horse: Mount) -> bool:
+        if not self._max_memory:
+            return False
+        try:
+            pages = int(Path(f"/proc/{horse.pid}/statm").read_text().split()[1])
+        except OSError:
+            return False
+        return pages * resource.getpagesize() > self._max_memory * 1024 * 1024
+
+    def reap(self) -> list[Death]:
+        """The horses that have died since, with what they leave behind."""
+        deaths = []
+        for pid in list(self.horses):
+            try:
+                reaped, status, usage = os.wait4(pid, os.WNOHANG)
+            except ChildProcessError:
+                reaped, status, usage = pid, 0, None
+            if reaped:
+                deaths.append(self._bury(self.horses.pop(pid), status, usage))
+        return deaths
+
+    def _bury(self, horse: Mount, status: int, usage: Any) -> Death:
+        self.on_death(horse)
+        unread = self.take_back(horse)
+        death = Death(
+            pid=horse.pid,
+            cause=_cause(status),
+            peak_megabytes=round(usage.ru_maxrss / 1024, 1) if usage else 0.0,
+            began=list(horse.assigned.values()),
+            unread=unread,
+            culprit=horse.culprit,
+            expected=horse.retiring and not horse.assigned,
+        )
+        for channel in (horse.channel, horse.orders, horse.unread):
+            channel.close()
+        return death
+
+
+def _become_child(parent: int, channel: Channel, orders: Channel) -> None:
+    """Keep nothing of the worker but the two channels: no connection crosses the fork."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # a terminal's Ctrl-C is for the worker to answer
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the signal was arranged
+            os._exit(1)
+    gc.freeze()  # what was inherited is never collected here: its descriptors are not ours
+    os.dup2(channel.fileno(), SPARE)
+    os.dup2(orders.fileno(), SPARE + 1)
+    os.dup2(SPARE, CHANNEL)
+    os.dup2(SPARE + 1, ORDERS)
+    os.closerange(FIRST_FREE, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    random.seed()
+
+
+def _cause(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"was killed by signal {number} ({signal.Signals(number).name})"
+    return f"exited with code {os.WEXITSTATUS(status)}"
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        log.debug("horse %d is gone already", pid)

@@ -1,0 +1,354 @@
+"""The worker: an RQ worker whose tasks are rows, claimed and settled in sets.
+
+One turn of its loop hears the horses, settles what has ended, tends what runs, and takes as much
+new work as can begin soon. Nothing waits for a set to fill; sets form by themselves under load.
+"""
+
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from uuid import uuid4
+
+from redis.exceptions import RedisError
+from rq import worker_registration
+from rq.suspension import is_suspended
+from rq.worker import BaseWorker, WorkerStatus
+
+from jobs.bell import Bell
+from jobs.horse import HorseTerms
+from jobs.intake import Intake
+from jobs.mirror import Mirror
+from jobs.outage import Outage
+from jobs.rq_job import Job
+from jobs.stable import Mount, Stable
+from jobs.workload import Workload
+from tasks import catalog, leases
+from tasks.broker import Broker
+from tasks.database import sessions
+from tasks.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+TEND_EVERY = 0.2  # seconds between looks at what runs longer than that
+LOOK_ROUND_EVERY = 1.0  # … at what changes rarely: suspension, queues, counts
+IDLE = 1.0  # longest sleep: a lost wake-up costs no more
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerTerms:
+    """What one worker is to do; given by the entry point."""
+
+    concurrency: int = 2
+    only_queues: Sequence[str] = ()
+    weighted: bool = False
+    lease: float = 15.0  # seconds
+    grace: float = 25.0  # seconds
+    max_tasks: int = 0
+    max_memory: int = 0  # megabytes
+    max_crashes: int = 3
+    spool: Path = Path(".data/spool")
+    keep_finished: int = 600  # seconds
+    horse: HorseTerms = field(default_factory=HorseTerms)
+
+
+def unique_name() -> str:
+    """A worker's name: where it runs, and which of its lives this is."""
+    host = "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())
+    return f"{host}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
+class Worker(BaseWorker):
+    """Visible to RQ's tools; decides nothing by what RQ thinks."""
+
+    job_class = Job
+
+    def __init__(self, broker: Broker, terms: WorkerTerms) -> None:
+        super().__init__(
+            [],
+            name=unique_name(),
+            connection=broker.redis,
+            job_class=Job,
+            serializer="rq.serializers.JSONSerializer",
+            worker_ttl=max(2, int(terms.lease)),
+            prepare_for_work=False,  # it would ask Redis, which may be away
+        )
+        self.hostname, self.pid, self.ip_address = socket.gethostname(), os.getpid(), ""
+        self._broker, self._terms = broker, terms
+        self._stable = Stable(
+            terms.concurrency, terms.horse, max_tasks=terms.max_tasks, max_memory=terms.max_memory
+        )
+        self._stable.on_birth, self._stable.on_death = self._watch, self._unwatch
+        self._poll = select.poll()
+        self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._bell = Bell(broker.redis)
+        self._bell_descriptor: int | None = None
+        self._database, self._redis = Outage("PostgreSQL"), Outage("Redis")
+        self._stop_asked_at: float | None = None  # monotonic
+        self._impatient = False  # asked twice: do not wait for what runs
+        self._begin_life()
+
+    @property
+    def connection_timeout(self) -> int:
+        """RQ would stretch the client's timeout to minutes; ours is set on purpose."""
+        return 0
+
+    def _begin_life(self) -> None:
+        """Start over as a new incarnation, with nothing in hand."""
+        self.name = unique_name()
+        terms = self._terms
+        self._intake = Intake(self._broker, self.name, terms.only_queues, weighted=terms.weighted)
+        self._work = Workload(self.name, self._stable, terms.max_crashes)
+        self._mirror = Mirror(self._broker, self.name, terms.keep_finished)
+        self._registered = self._presented = self._suspended = False
+        self._hungry = True  # there may be something to pop
+        self._renewed = self._tended = self._looked = 0.0
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def work(self, *_: Any, **__: Any) -> bool:
+        """Work until told to stop; return when nothing is left in hand."""
+        self._listen_to_signals()
+        self._stable.fill()
+        log.info("worker %s serves with %d horses", self.name, self._terms.concurrency)
+        try:
+            while not self._finished():
+                self._turn()
+        finally:
+            self._stable.kill_all()
+        self._say_goodbye()
+        return True
+
+    def _turn(self) -> None:
+        self._sleep()
+        now = time.monotonic()
+        self._work.hear()
+        for death in self._stable.reap():
+            self._work.bury(death)
+        if self._database.over(now):
+            with self._database:
+                self._record(now)
+        if now - self._tended >= TEND_EVERY:
+            self._tended = now
+            self._tend(now)
+        self._stable.kill_overdue()
+        if self._stop_asked_at is not None:
+            self._wind_down(now)
+        else:
+            self._stable.fill()
+            self._take_work(now)
+
+    def _sleep(self) -> None:
+        """Wait for a word of a horse, of Redis or of the system, or until something is due."""
+        now = time.monotonic()
+        due = [now + IDLE, self._stable.next_deadline()]
+        if len(self._work):
+            due.append(self._tended + TEND_EVERY)
+        if len(self._work.outbox) or self._intake.undecided:
+            due.append(self._database.until)
+        if self._hungry and self._stop_asked_at is None and any(self._work.places()):
+            due.append(max(self._database.until, self._redis.until))
+        for descriptor, _ in self._poll.poll(max(0.0, min(due) - now) * 1000):
+            if descriptor == self._wakeup[0]:
+                os.read(descriptor, 4096)
+            elif descriptor == self._bell_descriptor:
+                self._answer_bell()
+
+    def _record(self, now: float) -> None:
+        """Put on record what has ended, and that we live. Raises `DatabaseUnavailable`."""
+        if len(self._work.outbox):
+            done = self._work.settle()
+            self._hungry = self._hungry or bool(done)
+            if self._redis.over(now):
+                with self._redis:
+                    self._mirror.show_ended(done)
+        counted = self._work.succeeded or self._work.failed
+        every = LOOK_ROUND_EVERY if counted else self._terms.lease / 3
+        if now - self._renewed >= min(every, self._terms.lease / 3):
+            self._renew(now)
+
+    def _tend(self, now: float) -> None:
+        """Look after what has been running for a while."""
+        self._work.take_back_stuck()
+        self._stable.retire_worn()
+        if self._database.over(now):
+            with self._database:
+                self._work.store_progress()
+                self._work.stop_what_was_taken_away()
+        if self._redis.over(now):
+            with self._redis:
+                self._intake.tidy()
+                self._work.show_started(self._mirror)
+                if now - self._looked >= LOOK_ROUND_EVERY:
+                    self._looked = now
+                    self._present()
+        if self._redis.until > now and self._bell_descriptor is not None:
+            self._take_down_bell()
+
+    def _take_work(self, now: float) -> None:
+        places = self._work.places()
+        wanted = self._hungry and any(places) and not self._suspended and self._registered
+        if not (wanted or self._intake.undecided):
+            return
+        if not (self._database.over(now) and self._redis.over(now)):
+            return
+        with self._database, self._redis:
+            claims, more = self._intake.take(*places)
+            self._hungry = more
+            self._work.accept(claims)
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def _renew(self, now: float) -> None:
+        """Keep the lease; without a life, begin one. Raises `DatabaseUnavailable`."""
+        lease = timedelta(seconds=self._terms.lease)
+        if not self._registered:
+            with sessions.begin() as session:
+                leases.register(
+                    session,
+                    self.name,
+                    host=self.hostname or "",
+                    pid=os.getpid(),
+                    queues=self._terms.only_queues,
+                    kinds=sorted(catalog.kinds()),
+                    concurrency=self._terms.concurrency,
+                    lease=lease,
+                )
+            self._registered, self._renewed = True, now
+            return
+        succeeded, failed = self._work.succeeded, self._work.failed
+        with sessions.begin() as session:
+            leases.forget_disk(session)
+            alive = leases.renew(
+                session,
+                self.name,
+                lease,
+                stopping=self._stop_asked_at is not None,
+                succeeded=succeeded,
+                failed=failed,
+            )
+        self._work.succeeded -= succeeded
+        self._work.failed -= failed
+        self._renewed = now
+        if not alive:
+            self._die_and_begin_again()
+
+    def _die_and_begin_again(self) -> None:
+        """We were presumed dead and replaced: drop everything, and live on under a new name."""
+        log.error("worker %s was presumed dead; it starts over", self.name)
+        self._stable.kill_all()
+        while self._stable.horses:
+            self._stable.reap()
+            time.sleep(0.01)  # a killed process takes a moment to go
+        self._begin_life()
+        self._stable.fill()
+
+    def _present(self) -> None:
+        """Show this worker to RQ's tools. Raises redis-py's errors."""
+        if self._bell_descriptor is None:
+            self._bell.hang(self.name)
+            self._bell_descriptor = self._bell.descriptor
+            if self._bell_descriptor is not None:
+                self._poll.register(self._bell_descriptor, select.POLLIN)
+            self._hungry = True  # what was pushed meanwhile rang no bell
+        changed = self._intake.learn_queues()
+        if changed:
+            self._hungry = True
+            self.queues = [
+                self.queue_class(name, self.connection, job_class=Job, serializer=self.serializer)
+                for name in self._intake.queues
+            ]
+        if not self._presented or not self.connection.exists(self.key):
+            self.register_birth()
+            self._presented = True
+        elif changed:
+            worker_registration.register(self)
+            self.connection.hset(self.key, "queues", ",".join(self.queue_names()))
+        self._suspended = bool(is_suspended(self.connection, self))
+        busy = WorkerStatus.BUSY if len(self._work) else WorkerStatus.IDLE
+        self.set_state(WorkerStatus.SUSPENDED if self._suspended else busy)
+        self.heartbeat()
+        if not self._suspended:
+            self._hungry = True  # a lost wake-up costs no more than this look round
+
+    def _answer_bell(self) -> None:
+        with self._redis:
+            rung = self._bell.rung()
+            self._hungry = self._hungry or bool(rung)
+            if not rung <= set(self._intake.queues):
+                self._looked = self._tended = 0.0  # a queue we do not know yet
+        if self._redis.until > time.monotonic():
+            self._take_down_bell()
+        if self._bell.told_to_stop and self._stop_asked_at is None:
+            self._stop_asked_at = time.monotonic()
+
+    def _take_down_bell(self) -> None:
+        if self._bell_descriptor is not None:
+            self._poll.unregister(self._bell_descriptor)
+            self._bell_descriptor = None
+        self._bell.take_down()
+
+    def _watch(self, horse: Mount) -> None:
+        self._poll.register(horse.channel.fileno(), select.POLLIN)
+
+    def _unwatch(self, horse: Mount) -> None:
+        self._poll.unregister(horse.channel.fileno())
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def _listen_to_signals(self) -> None:
+        """Signals only set a flag and wake the loop."""
+        self._poll.register(self._wakeup[0], select.POLLIN)
+        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._on_stop_signal)
+        signal.signal(signal.SIGINT, self._on_stop_signal)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def _on_stop_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self._stop_asked_at is None:
+            self._stop_asked_at = time.monotonic()
+        else:
+            self._impatient = True
+
+    def _wind_down(self, now: float) -> None:
+        """Give back what has not begun; after the grace period, cut short what still runs."""
+        self._work.give_back()
+        if self._grace_is_over(now):
+            self._stable.kill_all()
+
+    def _grace_is_over(self, now: float) -> bool:
+        asked = self._stop_asked_at
+        return asked is not None and (self._impatient or now - asked >= self._terms.grace)
+
+    def _finished(self) -> bool:
+        if self._stop_asked_at is None or self._stable.busy():
+            return False
+        if not len(self._work.outbox) and not self._intake.undecided:
+            return True
+        return self._grace_is_over(time.monotonic())
+
+    def _say_goodbye(self) -> None:
+        """Leave nothing behind: outcomes go to the disk if PostgreSQL is still away."""
+        if len(self._work.outbox):
+            self._work.outbox.spool(self._terms.spool)
+        else:
+            try:
+                with sessions.begin() as session:
+                    leases.leave(session, self.name)
+            except DatabaseUnavailable:
+                log.warning("could not sign off; the lease will run out")
+        try:
+            self._intake.close()
+            self._take_down_bell()
+            self.register_death()
+        except RedisError as error:
+            log.warning("could not sign off at Redis: %s", error)
+        log.info("worker %s has stopped", self.name)
