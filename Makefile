@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run servers test lint format clean
+.PHONY: help run servers test lint format bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,9 +32,12 @@ format: $(READY) ## format the code and sort its imports
 	$(BIN)/ruff check --select I --fix --quiet
 	$(BIN)/ruff format
 
+bench: $(READY) ## measure, beside what else people use; writes benchmarks/results.md (15 minutes)
+	@exec $(BIN)/python -m benchmarks
+
 clean: ## remove the environment, caches and development data
-	rm -rf $(VENV) .data .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache \
-		.hypothesis .import_linter_cache
+	rm -rf $(VENV) .data benchmarks/.venv benchmarks/.data .coverage .coverage.* htmlcov \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.txt requirements-dev.txt

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = [replace(each, systems=of(each, asked.systems)) for each in chosen]
     figures = measure([each for each in chosen if each.systems], sizes, asked.rounds)
     if asked.scenarios or asked.systems or asked.tiny:
-        print(f"\n{report.markdown(figures, TITLES)}")
+        print(f"\n{report.markdown(figures, TITLES, with_charts=False)}")
     else:
         report.write(figures, TITLES)
         print(f"\n{report.targets_table(figures)}\n\nWritten: {report.MARKDOWN}")

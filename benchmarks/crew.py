@@ -11,7 +11,7 @@ from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import Self
 
-from benchmarks.stage import DATA, Stage
+from benchmarks.stage import Stage
 from benchmarks.usage import cpu_seconds, memory_bytes
 from dev.leash import Leash
 
@@ -45,7 +45,7 @@ class Crew:
     def start(self, programs: Sequence[Program]) -> None:
         for program in programs:
             program.folder.mkdir(parents=True, exist_ok=True)
-            log = DATA / f"{self.name}-{program.role}-{len(self._logs)}.log"
+            log = self.stage.folder / f"{self.name}-{program.role}-{len(self._logs)}.log"
             with log.open("wb") as output:
                 leash = Leash(
                     program.command,
@@ -73,10 +73,10 @@ class Crew:
 
     def processes(self) -> dict[str, list[int]]:
         """Process ids by role, the servers included."""
-        found = self.stage.processes()
+        found: dict[str, list[int]] = {}
         for role, leash in self._leashes:
             found.setdefault(role, []).extend(leash.processes())
-        return found
+        return found | self.stage.processes()
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds used so far, by role."""

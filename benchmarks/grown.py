@@ -23,19 +23,20 @@ from tasks.lifecycle import Priority
 AT_A_TIME = 2  # statements at once: as many as there are cores
 BACKLOG = "backlog"
 
-# i runs from 1; the newest row is the last one. 2 % failed, 1 % were cancelled before they started.
+# i runs from 1, in the order of time. 2 % failed, 1 % were cancelled before they started, 1 % are
+# critical, 10 % high, 10 % low, 10 % carry labels, one in 10,000 is of a rare kind.
 FINISHED = """
 INSERT INTO tasks (id, name, payload, queue_name, priority, status, timeout, max_retries, attempt,
     failures, worker_id, pending_since, started_at, finished_at, result, error, labels, created_at,
     updated_at)
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
         || '7' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15))::uuid,
-    CASE WHEN i %% 10000 = 5 THEN 'bench.sleep' WHEN i %% 5 < 3 THEN 'bench.nothing'
+    CASE WHEN i %% 10000 = 5 THEN 'bench.sleep' WHEN i / 5 %% 5 < 3 THEN 'bench.nothing'
         ELSE 'bench.echo' END,
     '{"text": "what was asked for, in a few words"}',
     (ARRAY['default', 'mail', 'default', 'reports', 'mail'])[1 + i %% 5],
-    CASE WHEN i %% 100 = 1 THEN 'critical' WHEN i %% 10 = 3 THEN 'high' WHEN i %% 10 = 7 THEN 'low'
-        ELSE 'normal' END,
+    CASE WHEN chance < 10 THEN 'critical' WHEN chance < 110 THEN 'high'
+        WHEN chance < 890 THEN 'normal' ELSE 'low' END,
     status, 300, 0, (status <> 'cancelled')::int, (status = 'failed')::int,
     CASE WHEN status <> 'cancelled' THEN 'worker-' || i %% 4 END,
     at, CASE WHEN status <> 'cancelled' THEN at + interval '50 ms' END, at + interval '70 ms',
@@ -46,10 +47,15 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
         THEN jsonb_build_object('customer', (i / 10 %% 5000)::text, 'region', 'eu') ELSE '{}' END,
     at, at + interval '70 ms'
 FROM (
-    SELECT i, now() - interval '6 days' * (1 - i / (%(count)s + 1.0)) AS at, md5(i::text) AS hash,
-        CASE WHEN i %% 50 = 1 THEN 'failed' WHEN i %% 100 = 2 THEN 'cancelled' ELSE 'succeeded' END
+    SELECT i, at, hash, ('x' || substr(hash, 26, 7))::bit(28)::int %% 1000 AS chance,
+        CASE ('x' || substr(hash, 19, 7))::bit(28)::int %% 100
+            WHEN 0 THEN 'failed' WHEN 1 THEN 'failed' WHEN 2 THEN 'cancelled' ELSE 'succeeded' END
             AS status
-    FROM generate_series(%(first)s, %(last)s) AS i
+    FROM (
+        SELECT i, now() - interval '6 days' * (1 - i / (%(count)s + 1.0)) AS at,
+            md5(i::text) AS hash
+        FROM generate_series(%(first)s, %(last)s) AS i
+    ) AS numbered
 ) AS made
 """
 

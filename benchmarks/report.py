@@ -59,7 +59,8 @@ def write(figures: Figures, titles: dict[str, str]) -> None:
     MARKDOWN.write_text(markdown(figures, titles))
 
 
-def markdown(figures: Figures, titles: dict[str, str]) -> str:
+def markdown(figures: Figures, titles: dict[str, str], *, with_charts: bool = True) -> str:
+    """`titles` are the scenarios', in the order they are told."""
     parts = [
         "# Results",
         "Written by `make bench`; how each figure is measured is in [README.md](README.md). "
@@ -70,11 +71,12 @@ def markdown(figures: Figures, titles: dict[str, str]) -> str:
     ]
     for scenario, title in titles.items():
         if scenario in figures.values:
-            parts += [f"## {title}", *chart(figures, scenario), scenario_table(figures, scenario)]
+            drawn = chart(scenario) if with_charts else []
+            parts += [f"## {title}", *drawn, scenario_table(figures, scenario)]
     return "\n\n".join(parts) + "\n"
 
 
-def chart(figures: Figures, scenario: str) -> list[str]:
+def chart(scenario: str) -> list[str]:
     drawn = [title for key, _, title, _ in DRAWN if key == scenario]
     return [f"![{drawn[0]}](charts/{scenario}.svg)"] if drawn else []
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,8 +19,7 @@ import redis
 from dev.guard import descendants
 from dev.servers import Postgres, Redis
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE / ".data"
+DATA = Path(__file__).resolve().parent / ".data"
 
 POSTGRES = {
     # fsync and synchronous_commit are on, as they are by default
@@ -35,19 +35,22 @@ REDIS = {"save": '""', "appendonly": "no"}
 class Place:
     """One system's turn: an empty database, an empty Redis, and the file its handlers tick."""
 
-    name: str
-    database: str  # its name on the server
     database_url: str
     redis_url: str
     ticks: Path
+    folder: Path  # where its programs may leave files
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run one statement in autocommit, on a connection of its own."""
-        with closing(psycopg2.connect(self.database_url)) as connection:
-            connection.autocommit = True
-            cursor = connection.cursor()
-            cursor.execute(statement, values or None)
-            return cursor.fetchall() if cursor.description else []
+        """Run one statement in autocommit."""
+        cursor = self._connection.cursor()
+        cursor.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+    @cached_property
+    def _connection(self) -> psycopg2.extensions.connection:
+        connection = psycopg2.connect(self.database_url)
+        connection.autocommit = True
+        return connection
 
     def executed(self) -> int:
         """How many handlers have run."""
@@ -62,10 +65,10 @@ class Stage:
     """PostgreSQL and Redis, started for one run and gone after it."""
 
     def __init__(self) -> None:
-        shutil.rmtree(DATA, ignore_errors=True)
-        DATA.mkdir(parents=True)
-        self.postgres = Postgres(DATA / "postgres", temporary=True, settings=POSTGRES)
-        self.redis = Redis(DATA / "redis", temporary=True, settings=REDIS)
+        self.folder = DATA / str(os.getpid())
+        self.folder.mkdir(parents=True)
+        self.postgres = Postgres(self.folder / "postgres", temporary=True, settings=POSTGRES)
+        self.redis = Redis(self.folder / "redis", temporary=True, settings=REDIS)
         self._numbers = itertools.count(1)
 
     def __enter__(self) -> Self:
@@ -73,11 +76,16 @@ class Stage:
             self.postgres.start()
             self.redis.start()
         except BaseException:
-            self.__exit__()
+            self.close()
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close()
+        if kind is None or not issubclass(kind, Exception):
+            shutil.rmtree(self.folder, ignore_errors=True)  # after an error its logs may help
+
+    def close(self) -> None:
         self.redis.close()
         self.postgres.close()
 
@@ -90,7 +98,7 @@ class Stage:
             client.flushdb()  # the others are not its own
         ticks = self.ticks(database)
         try:
-            yield Place(name, database, url, self.redis.url, ticks)
+            yield Place(url, self.redis.url, ticks, self.folder)
         finally:
             ticks.unlink()
             self.drop(database)
@@ -104,7 +112,7 @@ class Stage:
     def drop(self, database: str) -> None:
         with closing(psycopg2.connect(self.postgres.url)) as connection:
             connection.autocommit = True
-            connection.cursor().execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+            connection.cursor().execute(f'DROP DATABASE "{database}" WITH (FORCE)')
 
     def settle(self) -> None:
         """Write out what is dirty, so that no measurement pays for what came before it."""

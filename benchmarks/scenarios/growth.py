@@ -38,7 +38,7 @@ class GrownService(Service):
         if self._grown is None:
             url = stage.postgres.create("grown", migrated(stage))
             ticks = stage.ticks("grown")
-            self._grown = Place(self.key, "grown", url, stage.redis.url_of(1), ticks)
+            self._grown = Place(url, stage.redis.url_of(1), ticks, stage.folder)
             grow(self._grown, sizes.finished_rows, sizes.pending_rows)
 
     @contextmanager

@@ -17,7 +17,7 @@ from alembic.config import Config
 from benchmarks.crew import Program
 from benchmarks.load import Answers, post
 from benchmarks.stage import Place, Stage
-from benchmarks.systems.system import Recording, environ, scratch
+from benchmarks.systems.system import Recording, environ
 from settings import database_url
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ class Service(Recording):
 
     def process(self, name: str, place: Place, **settings: str) -> Program:
         env = self.environ(place) | self.settings | settings
-        return Program(ROLES[name], procfile()[name], env, scratch("service"))
+        return Program(ROLES[name], procfile()[name], env, place.folder / "service")
 
     def environ(self, place: Place) -> dict[str, str]:
         return {
@@ -57,7 +57,7 @@ class Service(Recording):
             "TASK_MODULES": "benchmarks.kinds",
             "AUTH": "off",
             "LOG_LEVEL": "warning",
-            "DATA_DIR": str(scratch("service") / "data"),
+            "DATA_DIR": str(place.folder / "service" / "data"),
         }
 
     def submission(self, kind: str = "bench.nothing", **payload: Any) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from typing import Any
 
 from benchmarks import environment
 from benchmarks.crew import Program
-from benchmarks.stage import DATA, HERE, Place, Stage
+from benchmarks.stage import Place, Stage
 from settings import Settings
 
-PEERS = HERE / "peers"
+PEERS = Path(__file__).resolve().parents[1] / "peers"
 NOTHING = json.dumps({"name": "nothing", "payload": {}})
 
 
@@ -114,10 +114,3 @@ def environ(place: Place) -> Mapping[str, str]:
         "PYTHONDONTWRITEBYTECODE": "",
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def scratch(name: str) -> Path:
-    """A folder of its own for a program that reads its configuration from where it runs."""
-    folder = DATA / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
