@@ -2,7 +2,7 @@
 
 import logs
 import settings
-from api import create_app
+from api import create_app, ending
 from jobs.handlers import SHIPPED
 from tasks import catalog
 
@@ -10,3 +10,5 @@ configuration = settings.load()
 logs.configure(configuration)
 catalog.load((*SHIPPED, *configuration.task_modules))
 app = create_app(configuration)
+ending.end_with_parent()
+ending.let_waiters_go_at_the_end(app)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+import sys
 from typing import TYPE_CHECKING
 
 from granian import Granian
@@ -18,6 +20,7 @@ LOGGERS = ("_granian", "granian.access")
 
 def serve(settings: Settings) -> None:
     """Answer until SIGTERM, and replace a web process that dies."""
+    refuse_taken_port(settings.api_host, settings.api_port)
     logging.getLogger("_granian").addFilter(threads_are_meant)
     Granian(
         "wsgi:app",
@@ -38,6 +41,17 @@ def serve(settings: Settings) -> None:
             "loggers": {name: {} for name in LOGGERS},
         },
     ).serve()
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """End with a sentence if somebody listens there: granian would share the port with them."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as problem:
+            sys.exit(f"Cannot listen on {host}:{port} (API_HOST, API_PORT): {problem.strerror}.")
 
 
 def threads_are_meant(record: logging.LogRecord) -> bool:

@@ -28,6 +28,10 @@ class WaitingRoom:
         finally:
             self._seats.release()
 
+    def close(self) -> None:
+        """Let everybody go, now and later."""
+        self._waiters.close()
+
 
 def open_waiting_room(waiters: Waiters, threads: int) -> WaitingRoom:
     """Half of a process's threads may wait; the other half goes on answering."""
