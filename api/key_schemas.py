@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields
 from marshmallow.validate import Length, OneOf, Range
 
-from api.fields import Number, Spelled, Whole
+from api.fields import Number, Spelled, WrittenWhole
 from api.schemas import A_TIME, LONGEST_PAGE, PAGE, QUEUE_NAME, told
 from tasks.key_actions import LONGEST_OVERLAP
 from tasks.keys import LONGEST_LIFE, MEANINGS, NAME_LENGTH, QUEUES_LIMIT, Scope
@@ -145,7 +145,7 @@ class AuditFilter(Schema):
         validate=Spelled("^[A-Za-z0-9_:./-]{1,200}$", "Not an id."),
         metadata=told("Only what was done to this: an id of any kind.", A_KEY_ID),
     )
-    limit = Whole(
+    limit = WrittenWhole(
         load_default=PAGE,
         validate=Range(min=1, max=LONGEST_PAGE),
         metadata=told("How many at most."),
