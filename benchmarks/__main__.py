@@ -35,6 +35,7 @@ TITLES = {scenario.key: scenario.title for scenario in SCENARIOS}
 def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     if asked.report:
         report.write(Figures.read(report.JSON), TITLES)
         return

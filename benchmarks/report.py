@@ -30,6 +30,7 @@ PREFIXES = {
     "memory_": "memory MB: {}",
     "query_": "p95 ms: {}",
 }
+WIDE = 10  # figures of one system that still make a row
 DRAWN = [
     ("drain", "tasks_per_s", "Draining no-op tasks", "tasks per second; more is better"),
     ("run", "tasks_per_s", "Submit one by one, run, record", "tasks per second; more is better"),
@@ -108,15 +109,14 @@ def targets_table(figures: Figures) -> str:
 def scenario_table(figures: Figures, scenario: str) -> str:
     systems = figures.values[scenario]
     names = list(dict.fromkeys(name for each in systems.values() for name in each))
-    if len(systems) == 1:
-        ((system, _),) = systems.items()
-        rows = [(described(name), cell(figures, scenario, system, name)) for name in names]
-        return table(("", figures.titles[system]), rows)
     rows = [
-        (figures.titles[system], *(cell(figures, scenario, system, name) for name in names))
+        [figures.titles[system], *(cell(figures, scenario, system, name) for name in names)]
         for system in systems
     ]
-    return table(("", *map(described, names)), rows)
+    lines = [["", *map(described, names)], *rows]
+    if len(names) > WIDE or len(systems) == 1:
+        lines = [list(column) for column in zip(*lines, strict=True)]  # systems side by side
+    return table(lines[0], lines[1:])
 
 
 def cell(figures: Figures, scenario: str, system: str, name: str) -> str:
@@ -132,7 +132,7 @@ def ranged(spread: Spread) -> str:
 
 def described(name: str) -> str:
     for prefix, words in PREFIXES.items():
-        if name.startswith(prefix):
+        if name not in UNITS and name.startswith(prefix):
             return words.format(name.removeprefix(prefix))
     return UNITS.get(name, name)
 

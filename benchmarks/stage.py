@@ -75,8 +75,8 @@ class Stage:
         try:
             self.postgres.start()
             self.redis.start()
-        except BaseException:
-            self.close()
+        except BaseException as problem:
+            self.__exit__(type(problem))
             raise
         return self
 

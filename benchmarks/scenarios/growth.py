@@ -28,7 +28,7 @@ class GrownService(Service):
     """The service on tables that were filled once and stay filled from turn to turn."""
 
     key = "service-grown"
-    title = "with 5,000,000 finished and 500,000 pending rows"
+    title = "the same on grown tables"
 
     def __init__(self, **settings: str) -> None:
         super().__init__(**settings)
@@ -40,6 +40,9 @@ class GrownService(Service):
             ticks = stage.ticks("grown")
             self._grown = Place(url, stage.redis.url_of(1), ticks, stage.folder)
             grow(self._grown, sizes.finished_rows, sizes.pending_rows)
+            self.title = (
+                f"on {sizes.finished_rows:,} finished and {sizes.pending_rows:,} pending rows"
+            )
 
     @contextmanager
     def place(self, stage: Stage) -> Iterator[Place]:
@@ -114,12 +117,15 @@ def queries(task_id: str, cursor: str | None) -> dict[str, str]:
         "status=failed&name=bench.sleep", "status=failed&queue_name=mail&priority=critical",
         "status=pending&priority=critical", "status=cancelled&queue_name=reports",
         "label=region:eu&status=failed", "label=customer:17&queue_name=default",
-        f"created_after={days_ago(5)}&created_before={days_ago(4)}",
-        f"created_before={days_ago(5)}&status=failed&priority=critical",
     ]  # fmt: skip
     found = {f"tasks ?{each}": f"{TASKS}/?{each}" for each in ["", *filters]}
+    found |= {
+        "tasks of one day": f"{TASKS}/?created_after={days_ago(5)}&created_before={days_ago(4)}",
+        "failed, critical tasks before a day":
+            f"{TASKS}/?created_before={days_ago(5)}&status=failed&priority=critical",
+    }  # fmt: skip
     if cursor:
-        found["tasks ?cursor="] = f"{TASKS}/?limit=50&cursor={cursor}"
+        found["tasks, a page from the middle"] = f"{TASKS}/?limit=50&cursor={cursor}"
     found |= {f"task{each}": f"{TASKS}/{task_id}{each}" for each in ("", "/attempts", "/history")}
     return found | {each: f"{MONITORING}/{each}" for each in ("queues", "workers", "metrics")}
 
