@@ -1,0 +1,1 @@
+"""The clock: the process that keeps time for all tasks, and its duties."""

@@ -1,0 +1,47 @@
+"""What the clock owes, and when: one cheap question about everything it looks after.
+
+Each answer comes from the first entry of an index, so the question costs the same whatever the
+tables hold, and may be asked several times a second.
+"""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Double, Select, func, literal, select
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.orm import Session
+
+from tasks.lifecycle import Move, Status
+from tasks.models import Task, Worker, tally_deltas
+
+
+def _until(first: Select[Any]) -> ColumnElement[float]:
+    """Seconds until this time; null when there is none."""
+    ahead = func.extract("epoch", first.scalar_subquery() - func.now())
+    return sql_cast(ahead, Double)
+
+
+DUE = {  # what is owed → seconds until it is, below zero when it is late, null for never
+    "dispatch_due": _until(select(func.min(Task.run_at)).where(Task.status == Status.SCHEDULED)),
+    "expire": _until(
+        select(func.min(Task.expires_at)).where(
+            Task.expires_at.is_not(None), Task.status.in_(Move.EXPIRE.sources)
+        )
+    ),
+    "rescue_silent": _until(select(func.min(Worker.expires_at))),
+    "tally": select(literal(0.0)).where(select(tally_deltas.c.n).exists()).scalar_subquery(),
+}
+
+
+class Agenda(NamedTuple):
+    """What PostgreSQL answered."""
+
+    now: float  # its clock, in seconds
+    due: dict[str, float]  # as in `DUE`; what is never owed is left out
+
+
+def look(session: Session) -> Agenda:
+    """Ask for everything at once."""
+    clock = sql_cast(func.extract("epoch", func.clock_timestamp()), Double)
+    now, *ahead = session.execute(select(clock, *DUE.values())).one()
+    due = {name: float(each) for name, each in zip(DUE, ahead, strict=True) if each is not None}
+    return Agenda(now, due)
