@@ -23,6 +23,7 @@ from api import (
     request_ids,
     sign_in,
 )
+from api import schedules as schedule_views
 from api import tasks as task_views
 from api.application import Application
 from api.auth import Access, Gate
@@ -95,7 +96,7 @@ def create_app(settings: Settings) -> Application:
 
     app.url_map.converters["key_id"] = keys.KeyId
     api = documentation.begin_document(app, catalog.kinds().values())
-    for module in (task_views, kinds, monitoring, keys, audit):
+    for module in (task_views, schedule_views, kinds, monitoring, keys, audit):
         api.register_blueprint(module.blueprint, url_prefix=PREFIX + module.blueprint.url_prefix)
     api.register_blueprint(health.blueprint)
     documentation.finish_document(app, api)

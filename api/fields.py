@@ -95,3 +95,25 @@ class WrittenWhole(fields.Integer):
         if self.SPELLING.fullmatch(value) is None:
             raise self.make_error("invalid", input=value)
         return int(value)
+
+
+class Flag(fields.Boolean):
+    """A JSON boolean."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        if type(value) is not bool:
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class WrittenFlag(fields.Boolean):
+    """A boolean as a query string writes it."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        if value not in ("true", "false"):
+            raise self.make_error("invalid", input=value)
+        return value == "true"

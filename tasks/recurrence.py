@@ -28,6 +28,7 @@ from tasks import zones
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 INSTANT = timedelta(microseconds=1)
+HORIZON = timedelta(days=36525)
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -88,8 +89,9 @@ def between(rule: Rule, start: datetime, end: datetime) -> Iterator[Tick]:
 
 
 def upcoming(rule: Rule, after: datetime, count: int) -> list[Tick]:
-    """The next ticks that fire."""
-    return list(islice((tick for tick in ticks(rule, after) if not tick.skipped), count))
+    """The next ticks that fire, as far as `HORIZON`: looking on takes its time for rare ones."""
+    found = (tick for tick in between(rule, after + INSTANT, after + HORIZON) if not tick.skipped)
+    return list(islice(found, count))
 
 
 def note(rule: Rule, tick: Tick) -> str | None:

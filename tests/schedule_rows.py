@@ -28,7 +28,7 @@ def a_schedule(*, due: bool = True, **columns: Any) -> Schedule:
         "id": uuid7(),
         "name": f"schedule {uuid7()}",
         "task_name": "example_task",
-        "payload": {},
+        "payload": {"message": "tick"},
         "queue_name": "default",
         "priority": Priority.NORMAL,
         "labels": {},
