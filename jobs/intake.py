@@ -36,6 +36,7 @@ class Intake:
         self.queues: list[str] = []  # RQ queues, most urgent first
         self._turn = 0
         self._answer_lost = False  # of a pop: what it took stands in the popped set
+        self.lease_in_doubt = False  # a claim was refused that only a lost lease explains
         self._in_doubt = False  # an earlier claim of the undecided may have been committed
 
     def learn_queues(self) -> bool:
@@ -116,12 +117,17 @@ class Intake:
             mine = store.held_by(session, ids, self._worker_id) if doubtful else []
         now = time.monotonic()
         for row in rows:
-            if row.status == Status.PENDING and row.name not in self._kinds:
+            if row.status != Status.PENDING or row.expired:
+                continue
+            delivery = Delivery(
+                row.id, row.name, row.queue_name, Priority(row.priority), row.timeout, front=True
+            )
+            if row.name in self._kinds:  # nothing speaks against it but our lease
+                self.lease_in_doubt = True
+                self._aside.append((now, delivery))
+            else:
                 log.warning("left task %s to workers that know its kind %r", row.id, row.name)
-                delivery = Delivery(
-                    row.id, row.name, row.queue_name, Priority(row.priority), row.timeout
-                )
-                self._aside.append((now + ASIDE, delivery))
+                self._aside.append((now + ASIDE, delivery._replace(front=False)))
         without_row = set(ids) - {str(row.id) for row in rows}
         over = {str(row.id) for row in rows if row.status in FINISHED}
         if without_row or over:

@@ -204,6 +204,9 @@ class Worker(BaseWorker):
             claims, more = self._intake.take(*places)
             self._hungry = more
             self._work.accept(claims)
+            if self._intake.lease_in_doubt:
+                self._intake.lease_in_doubt = False
+                self._renewed = 0.0
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -244,6 +247,8 @@ class Worker(BaseWorker):
     def _die_and_begin_again(self) -> None:
         """We were presumed dead and replaced: drop everything, and live on under a new name."""
         log.error("worker %s was presumed dead; it starts over", self.name)
+        with self._redis:
+            self._intake.close()
         self._stable.kill_all()
         while self._stable.horses:
             self._stable.reap()

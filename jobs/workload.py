@@ -121,7 +121,10 @@ class Workload:
         """A horse has died: what it had not read goes to others, what it ran has crashed."""
         if not death.expected:
             log.warning(
-                "horse %d is gone: %s; peak memory %s MB", death.pid, death.cause, death.peak_megabytes
+                "horse %d is gone: %s; peak memory %s MB",
+                death.pid,
+                death.cause,
+                death.peak_megabytes,
             )
         now = time.monotonic()
         self._hand += [(now, each.assignment) for each in death.unread]

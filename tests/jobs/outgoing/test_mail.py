@@ -166,15 +166,9 @@ def scripted(*answers):
 ACCEPTED = (b"220 here\r\n", b"250 here\r\n", b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n")
 
 
-def test_a_message_that_was_accepted_counts_whatever_happens_at_the_goodbye():
-    def script(connection):
-        scripted(*ACCEPTED)(connection)
-        connection.recv(100_000)
-        connection.sendall(b"250 accepted\r\n")
-        connection.recv(100_000)
-        connection.sendall(b"500 what?\r\n")
-
-    with speaking(script) as port:
+@pytest.mark.parametrize("goodbye", [b"", b"500 what?\r\n", b"nonsense"])
+def test_a_message_that_was_accepted_counts_whatever_happens_at_the_goodbye(goodbye):
+    with speaking(scripted(*ACCEPTED, b"", b"250 accepted\r\n", goodbye)) as port:
         assert deliver(at(port), a_message(), [ADA]) == {}
 
 
