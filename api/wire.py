@@ -8,7 +8,11 @@ from typing import Any
 import orjson
 from flask import Response, current_app, request
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import (
+    ClientDisconnected,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
 
 from api import strict_json
 
@@ -52,13 +56,21 @@ def read() -> Any:
 
 def read_bytes() -> bytes:
     """The body, for once: a second call finds nothing."""
-    environ = request.environ
-    length = environ.get("CONTENT_LENGTH", "")
-    if not 0 < len(length) < 12 or not length.isdecimal():
-        return request.get_data(cache=False)  # of unknown length: Werkzeug counts as it reads
-    if int(length) > current_app.config["MAX_CONTENT_LENGTH"]:
+    environ, most = request.environ, current_app.config["MAX_CONTENT_LENGTH"]
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        announced = int(length) if len(length) < 16 and length.isdecimal() else most + 1
+    elif environ.get("wsgi.input_terminated"):
+        announced = None  # sent in chunks: it ends where it ends
+    else:
+        announced = 0
+    if announced is not None and announced > most:
         raise RequestEntityTooLarge()
-    body: bytes = environ["wsgi.input"].read(int(length))
+    body: bytes = environ["wsgi.input"].read(most + 1 if announced is None else announced)
+    if len(body) > most:
+        raise RequestEntityTooLarge()
+    if announced is not None and len(body) < announced:
+        raise ClientDisconnected()
     return body
 
 

@@ -30,6 +30,16 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
+def client_without_redis(postgres_url: str) -> Iterator[FlaskClient]:
+    """A client of an application whose Redis does not answer."""
+    catalog.load(SHIPPED)
+    nowhere = "redis://127.0.0.1:1/0"
+    app = create_app(Settings(database_url=postgres_url, redis_url=nowhere, auth=False))
+    yield app.test_client()
+    database.close()
+
+
+@pytest.fixture
 def guarded(postgres_url: str, redis_url: str) -> Iterator[Flask]:
     """The application as production has it: closed to whoever has no key."""
     catalog.load(SHIPPED)
