@@ -203,7 +203,8 @@ def zones(library: Library, years: int, groups: list[list[str]]) -> dict[str, in
 def expected(name: str, expression: str, years: int) -> list[list[datetime]]:
     """The right moments, under either answer to a gap."""
     start, end = span(expression, years)
-    seen = walk(ZoneInfo(name), start, end, timedelta(minutes=15))
+    odd = name == "Antarctica/Casey"  # which once changed its clocks at one minute past midnight
+    seen = walk(ZoneInfo(name), start, end, timedelta(minutes=1 if odd else 15))
     return [list(moments(CronByHand(expression), seen, gap)) for gap in ("run_after", "skip")]
 
 

@@ -9,7 +9,6 @@ from benchmarks.load import post
 from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, until_recorded
 from benchmarks.stage import Stage
 from benchmarks.systems.service import Service
-from benchmarks.systems.stacks import FastApiCelery, FlaskRq
 from benchmarks.systems.system import System
 from benchmarks.usage import memory_bytes
 from dev.servers import free_port
@@ -34,8 +33,7 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
             for role, bytes in crew.memory().items()
             if role != "PostgreSQL"  # its shared buffers are the run's choice
         }
-        if isinstance(system, Service):
-            figures |= horses(crew.processes()["worker"])
+        figures |= horses(crew.processes()["worker"])
     idle = {f"idle_{role}": 100 * used / sizes.idle_seconds for role, used in spent.items()}
     return {"idle_percent": sum(idle.values()), **idle, **figures}
 
@@ -50,6 +48,6 @@ def horses(worker: list[int]) -> dict[str, float]:
 FOOTPRINT = Scenario(
     "footprint",
     "Idle: CPU of everything in percent of one core, memory",
-    [Service(), FastApiCelery(2), FlaskRq()],
+    [Service()],
     measure,
 )

@@ -7,7 +7,7 @@ from benchmarks.load import post
 from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, percentile, until_recorded
 from benchmarks.stage import Stage
 from benchmarks.systems.service import Service
-from benchmarks.systems.stacks import FastApiCelery, FlaskRq
+from benchmarks.systems.stacks import FastApiCelery
 from benchmarks.systems.system import System
 from dev.servers import free_port
 
@@ -31,6 +31,6 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
 LATENCY = Scenario(
     "latency",
     f"From created to finished at {RATE} submissions a second",
-    [Service(), FastApiCelery(2), FlaskRq()],
+    [Service(), FastApiCelery(2)],
     measure,
 )

@@ -16,9 +16,9 @@ Measured = Mapping[str, float]  # figure → value
 class Sizes:
     """How much of everything; `TINY` only shows that the harness works."""
 
-    submit_seconds: float = 5
-    run_seconds: float = 5
-    latency_seconds: float = 12
+    submit_seconds: float = 4
+    run_seconds: float = 4
+    latency_seconds: float = 10
     warm_up: int = 200  # tasks before each measurement
     batches: int = 20
     drain: Mapping[str, int] | None = None  # tasks by system, about four seconds of each
