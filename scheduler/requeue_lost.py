@@ -55,8 +55,8 @@ def _read_on(broker: Broker, reading: Reading, queues: Sequence[Queue]) -> tuple
     urgent = reading.anew_for is not None
     deadline = time.monotonic() + (EFFORT_AFTER_A_LOSS if urgent else USUAL_EFFORT)
     reading.places = {queue: reading.places.get(queue, START) for queue in queues}
-    pushed, done = 0, False
-    while not done and time.monotonic() < deadline:
+    pushed = 0
+    while True:
         with sessions.begin() as session:
             found = backlog.after(
                 session,
@@ -68,4 +68,5 @@ def _read_on(broker: Broker, reading: Reading, queues: Sequence[Queue]) -> tuple
             pushed += broker.restore([each.delivery for each in found])
         reading.places |= {each.queue: each.place for each in found}
         done = len(found) < BATCH
-    return pushed, done
+        if done or time.monotonic() >= deadline:
+            return pushed, done

@@ -18,7 +18,7 @@ class Watch:
 
     absent: dict[str, float] = field(default_factory=dict)  # worker without a life
     held: dict[tuple[str, str], float] = field(default_factory=dict)  # worker, id
-    lived: set[str] = field(default_factory=set)  # workers that were seen alive
+    lived: set[str] = field(default_factory=set)  # workers that had a life, or are known to be dead
 
 
 def requeue_popped(broker: Broker, watch: Watch) -> int:
@@ -53,7 +53,7 @@ def _the_dead(watch: Watch, workers: set[str], alive: set[str]) -> set[str]:
         for worker in absent
         if worker in watch.lived or now - watch.absent[worker] >= DEAD_AFTER
     }
-    watch.lived = alive
+    watch.lived = alive | dead
     return dead
 
 
