@@ -7,8 +7,9 @@ import logs
 import settings
 from scheduler.duties import Terms
 from scheduler.process import Scheduler
-from tasks import broker, database
+from tasks import actions, broker, catalog, database, declared, sealing
 from tasks.lifecycle import Status
+from tasks.sealing import Vault
 
 PUSH_PATIENCE = 0.5  # seconds; a push that fails is repeated, a due task must not be late
 PATIENCE = 2.0  # … of what compares the tasks with Redis
@@ -25,12 +26,23 @@ def main() -> None:
         for patience in (PUSH_PATIENCE, PATIENCE)
     )
     database.open(chosen.database_url, pushing, connections=3, patience=DATABASE_PATIENCE)
+    catalog.load(chosen.task_modules)  # for the schedules that they declare
+    sealing.configure(Vault(chosen.payload_keys))
+    actions.configure(
+        actions.Terms(
+            timeout=chosen.default_task_timeout,
+            max_retries=chosen.max_retry_attempts,
+            max_payload_bytes=chosen.max_payload_bytes,
+        )
+    )
+    declared.resolve_all()
     terms = Terms(
         lease=timedelta(seconds=chosen.worker_lease),
         max_crashes=chosen.max_crashes,
         keep_tasks={
             Status(status): timedelta(days=days) for status, days in chosen.retention_days.items()
         },
+        keep_fires=timedelta(days=max(chosen.retention_days.values())),
         keep_statistics=timedelta(days=chosen.queue_stats_days),
         idempotency_key_hours=chosen.idempotency_key_hours,
     )

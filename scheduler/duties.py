@@ -12,18 +12,26 @@ from datetime import timedelta
 from scheduler.attention import Attention
 from scheduler.dispatch_due import dispatch_due
 from scheduler.expire import expire
+from scheduler.fire_schedules import fire_schedules
 from scheduler.forget_idempotency_keys import forget_idempotency_keys
+from scheduler.mirror_schedules import Mirror, mirror_schedules
+from scheduler.pause_failing import pause_failing
 from scheduler.prune_finished import Places, prune_finished
+from scheduler.prune_fires import prune_fires
 from scheduler.prune_statistics import prune_statistics
+from scheduler.recompute_zones import recompute_zones
+from scheduler.release_waiting import release_waiting
 from scheduler.remove_leftovers import Scan, remove_leftovers
 from scheduler.requeue_lost import Reading, requeue_lost
 from scheduler.requeue_overtaken import Trail, requeue_overtaken
 from scheduler.requeue_popped import Watch, requeue_popped
 from scheduler.rescue_silent import rescue_orphans, rescue_silent
-from scheduler.rounds import Duty
+from scheduler.rounds import NEVER, Duty
+from scheduler.synchronise_declared import synchronise_declared
 from scheduler.tally import tally
 from scheduler.tidy_registries import Shown, tidy_registries
 from tasks.broker import Broker
+from tasks.firing import SCHEDULES
 from tasks.lifecycle import Status
 
 BATCH = 1000  # rows that one round of a duty touches
@@ -37,6 +45,7 @@ class Terms:
     lease: timedelta = timedelta(seconds=15)
     max_crashes: int = 3
     keep_tasks: Mapping[Status, timedelta] = field(default_factory=dict)  # finished, by status
+    keep_fires: timedelta = timedelta(days=30)  # decided ticks of schedules
     keep_statistics: timedelta = timedelta(days=7)
     idempotency_key_hours: float = 24.0
 
@@ -51,6 +60,13 @@ def of_the_record(terms: Terms, attention: Attention) -> list[Duty]:
             announced=True,
             full=BATCH,
         ),
+        Duty(name="fire_schedules", keep=fire_schedules, announced=True, full=SCHEDULES),
+        Duty(name="release_waiting", keep=release_waiting, announced=True),
+        Duty(
+            name="synchronise_declared", keep=synchronise_declared, every=NEVER, level=logging.INFO
+        ),
+        Duty(name="pause_failing", keep=pause_failing, every=5.0, level=NOTABLE),
+        Duty(name="recompute_zones", keep=lambda: recompute_zones(BATCH), every=600.0, full=BATCH),
         Duty(name="expire", keep=lambda: expire(BATCH), announced=True, full=BATCH),
         Duty(
             name="rescue_silent",
@@ -74,6 +90,13 @@ def of_the_record(terms: Terms, attention: Attention) -> list[Duty]:
             pause=0.2,
         ),
         Duty(
+            name="prune_fires",
+            keep=lambda: prune_fires(terms.keep_fires, BATCH),
+            every=60.0,
+            full=BATCH,
+            pause=0.2,
+        ),
+        Duty(
             name="forget_idempotency_keys",
             keep=lambda: forget_idempotency_keys(terms.idempotency_key_hours, BATCH),
             every=60.0,
@@ -91,6 +114,7 @@ def of_the_record(terms: Terms, attention: Attention) -> list[Duty]:
 def of_redis(broker: Broker) -> list[Duty]:
     """What is to be done between PostgreSQL and Redis."""
     reading, watch, trail, scan, shown = Reading(), Watch(), Trail(), Scan(), Shown()
+    mirror = Mirror()
     return [
         Duty(
             name="requeue_lost",
@@ -117,6 +141,11 @@ def of_redis(broker: Broker) -> list[Duty]:
             keep=lambda: remove_leftovers(broker, scan),
             every=1.0,
             level=logging.INFO,
+        ),
+        Duty(
+            name="mirror_schedules",
+            keep=lambda: mirror_schedules(broker.redis, mirror),
+            every=2.0,
         ),
         Duty(name="tidy_registries", keep=lambda: tidy_registries(broker, shown), every=5.0),
     ]

@@ -11,7 +11,8 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
 from tasks.lifecycle import Move, Status
-from tasks.models import Task, Worker, tally_deltas
+from tasks.models import Schedule, ScheduleFire, Task, Worker, tally_deltas
+from tasks.policies import FireOutcome
 
 
 def _until(first: Select[Any]) -> ColumnElement[float]:
@@ -22,6 +23,12 @@ def _until(first: Select[Any]) -> ColumnElement[float]:
 
 DUE = {  # what is owed → seconds until it is, below zero when it is late, null for never
     "dispatch_due": _until(select(func.min(Task.run_at)).where(Task.status == Status.SCHEDULED)),
+    "fire_schedules": _until(
+        select(func.min(Schedule.next_fire_at)).where(Schedule.next_fire_at.is_not(None))
+    ),
+    "release_waiting": select(literal(0.0))
+    .where(select(ScheduleFire).where(ScheduleFire.outcome == FireOutcome.WAITING).exists())
+    .scalar_subquery(),
     "expire": _until(
         select(func.min(Task.expires_at)).where(
             Task.expires_at.is_not(None), Task.status.in_(Move.EXPIRE.sources)

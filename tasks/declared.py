@@ -96,11 +96,20 @@ def _seconds(value: Any) -> Any:
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
+def resolve_all() -> list[tuple[Plan, TaskPlan]]:
+    """What is declared, or `ValueError` for a declaration without a kind or a name of its own."""
+    found = [declaration.resolve() for declaration in _declared.values()]
+    names = [plan.name for plan, _ in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"Two declared schedules are called {name!r}: give one a name.")
+    return found
+
+
 def synchronise() -> int:
     """Make, or bring up to date, every declared schedule; say how many were made or changed."""
     touched = 0
-    for declaration in list(_declared.values()):
-        plan, task = declaration.resolve()
+    for plan, task in resolve_all():
         with sessions.begin() as session:
             # Of several schedulers that start together, one at a time.
             session.execute(text("SELECT pg_advisory_xact_lock(hashtext('declared_schedules'))"))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from tasks import policies, zones
 from tasks.errors import ScheduleNotFound
+from tasks.lifecycle import Priority
 from tasks.models import Schedule, ScheduleFire
 from tasks.policies import Standing
 from tasks.recurrence import Rule
@@ -114,33 +115,27 @@ def fires(
     return FirePage(items, items[-1].scheduled_for if len(found) > limit else None)
 
 
-def seconds_until_next(session: Session) -> float | None:
-    """How long until a schedule is due, by PostgreSQL's clock; None if none ever is."""
-    seconds = func.extract("epoch", func.min(Schedule.next_fire_at) - func.clock_timestamp())
-    found = session.execute(
-        select(seconds).where(Schedule.next_fire_at.is_not(None))
-    ).scalar_one_or_none()
-    return None if found is None else max(0.0, float(found))
-
-
 class Coming(NamedTuple):
     """A schedule and when it fires next."""
 
     id: UUID
     name: str
+    queue_name: str
+    priority: Priority
     next_fire_at: datetime
+    created_at: datetime
 
 
 def soonest(session: Session, limit: int) -> list[Coming]:
     """The schedules that fire next."""
+    columns = [getattr(Schedule, name) for name in Coming._fields]
     statement = (
-        select(Schedule.id, Schedule.name, Schedule.next_fire_at)
+        select(*columns)
         .where(Schedule.next_fire_at.is_not(None))
         .order_by(Schedule.next_fire_at)
         .limit(limit)
     )
-    found = session.execute(statement)
-    return [Coming(id, name, at) for id, name, at in found if at is not None]
+    return [Coming._make(row) for row in session.execute(statement)]
 
 
 def recompute(session: Session, limit: int) -> int:
@@ -162,12 +157,12 @@ def recompute(session: Session, limit: int) -> int:
     return len(found)
 
 
-def prune_fires(session: Session, older_than: datetime, limit: int) -> int:
-    """Delete up to `limit` ticks decided before a time whose tasks are gone; say how many."""
+def prune_fires(session: Session, keep: timedelta, limit: int) -> int:
+    """Delete up to `limit` ticks decided longer ago than that, if their tasks are gone."""
     old = (
         select(ScheduleFire.schedule_id, ScheduleFire.scheduled_for)
         .where(
-            ScheduleFire.fired_at < older_than,
+            ScheduleFire.fired_at < func.now() - keep,
             ScheduleFire.outcome != "waiting",
             text("NOT EXISTS (SELECT FROM tasks WHERE tasks.id = schedule_fires.task_id)"),
         )

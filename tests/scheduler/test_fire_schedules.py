@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 from scheduler.fire_schedules import fire_schedules
 from scheduler.pause_failing import pause_failing
 from scheduler.release_waiting import release_waiting
-from tasks import firing, schedule_actions, schedules
+from tasks import agenda, firing, schedule_actions, schedules
 from tasks.broker import Broker
 from tasks.lifecycle import Status
 from tasks.models import ScheduleFire, Task
@@ -297,14 +297,22 @@ class TestPausingAfterFailures:
         assert pause_failing() == 0
 
 
-def test_it_is_known_how_long_nothing_is_due(session) -> None:
-    assert schedules.seconds_until_next(session) is None
+def test_the_agenda_tells_how_long_nothing_is_due(session) -> None:
+    assert "fire_schedules" not in agenda.look(session).due
     a_schedule(due=False, next_fire_at=ago(seconds=-30))
     a_schedule(due=False, next_fire_at=ago(seconds=-90))
     a_schedule(paused=True)
 
     session.rollback()
-    assert schedules.seconds_until_next(session) == pytest.approx(30, abs=2)
+    assert agenda.look(session).due["fire_schedules"] == pytest.approx(30, abs=2)
+
+
+def test_the_agenda_tells_whether_a_tick_waits(session) -> None:
+    assert "release_waiting" not in agenda.look(session).due
+    with_a_tick_that_waits(a_schedule(due=False).id)
+
+    session.rollback()
+    assert agenda.look(session).due["release_waiting"] == 0
 
 
 def test_a_newer_zone_database_has_its_say(session) -> None:
@@ -338,7 +346,7 @@ def test_old_ticks_are_pruned_once_their_tasks_are_gone(session, a_task) -> None
         )
     session.commit()
 
-    assert schedules.prune_fires(session, ago(days=30), limit=10) == 2
+    assert schedules.prune_fires(session, timedelta(days=30), limit=10) == 2
     assert session.scalar(select(func.count()).select_from(ScheduleFire)) == 2
 
 
