@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from sqlalchemy.orm import Session
 
 from jobs.assignment import Assignment, Progress
+from tasks.database import Session
 from tasks.scrubbing import scrub
 
 QUIET = 0.05  # seconds between two reports of progress that are sent on

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import orjson
 from marshmallow import ValidationError
-from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
 from jobs.assignment import Assignment, Progress, Report
@@ -16,7 +15,7 @@ from jobs.context import Context
 from jobs.verdict import InvalidResult, raised, succeeded
 from tasks import catalog, scrubbing, sealing, store
 from tasks.catalog import Kind
-from tasks.database import sessions
+from tasks.database import Session, sessions
 from tasks.errors import GiveUp, ResultTooLarge
 from tasks.lifecycle import Move, Outcome
 

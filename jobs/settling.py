@@ -8,13 +8,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy.exc import DataError
 
 from jobs import spool
 from jobs.assignment import Assignment, Report
 from tasks import store
 from tasks.database import note_finished, sessions
-from tasks.errors import DatabaseUnavailable
+from tasks.errors import DatabaseUnavailable, Unstorable
 from tasks.lifecycle import Move, Outcome
 from tasks.retry import Backoff
 from tasks.store import Holder, Settlement
@@ -118,7 +117,7 @@ class Outbox:
                 doubtful = [each for each in settlements if each.task_id not in accepted]
                 if doubtful:
                     accepted |= store.already_settled(session, doubtful)
-        except DataError:
+        except Unstorable:
             if len(batch) > 1:
                 return [done for each in batch for done in self._settle([each])]
             return self._settle([_unstorable(batch[0])])

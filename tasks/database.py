@@ -11,7 +11,7 @@ from sqlalchemy import exc as sqlalchemy_errors
 from sqlalchemy.orm import Session, sessionmaker
 
 from tasks.broker import Broker, Delivery
-from tasks.errors import DatabaseUnavailable
+from tasks.errors import DatabaseUnavailable, Unstorable
 from tasks.patience import wait_at_most
 
 UNAVAILABLE = (
@@ -34,11 +34,15 @@ class Sessions(sessionmaker[Session]):
                 yield session
         except UNAVAILABLE as error:
             raise DatabaseUnavailable() from error
+        except sqlalchemy_errors.DataError as error:
+            raise Unstorable() from error
         except sqlalchemy_errors.DBAPIError as error:
             if error.connection_invalidated:
                 raise DatabaseUnavailable() from error
             raise
 
+
+__all__ = ["Session", "Sessions", "close", "engine", "follow", "open", "sessions"]
 
 sessions = Sessions(expire_on_commit=False)
 _broker: Broker | None = None

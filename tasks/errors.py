@@ -128,6 +128,10 @@ class DatabaseUnavailable(TaskQueueError):
     """The database does not answer; nothing was stored. Try again."""
 
 
+class Unstorable(TaskQueueError):
+    """PostgreSQL cannot store one of these values."""
+
+
 class BrokerUnavailable(TaskQueueError):
     """Redis does not answer."""
 
