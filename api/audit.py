@@ -6,7 +6,7 @@ from uuid import UUID
 
 from api.auth import requires
 from api.contract import Blueprint
-from api.key_schemas import AuditFilter, AuditPage
+from api.key_schemas import AN_AUDIT, AuditFilter, AuditPage
 from api.paging import cursor_after, item_before
 from tasks import audit
 from tasks.database import sessions
@@ -41,7 +41,7 @@ def written(page: tuple[Sequence[AuditEntry], int | None]) -> dict[str, Any]:
 
 @blueprint.route("/")
 @blueprint.asks(AuditFilter)
-@blueprint.answers(200, AuditPage, write=written)
+@blueprint.answers(200, AuditPage, write=written, example=AN_AUDIT)
 @blueprint.raises(InvalidCursor)
 @requires(Scope.ADMIN)
 def entries(wanted: dict[str, Any]) -> tuple[Sequence[AuditEntry], int | None]:

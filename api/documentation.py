@@ -82,6 +82,7 @@ def begin_document(app: Flask, kinds: Iterable[Kind]) -> Api:
         "properties": {
             "tasks": {
                 "type": "array",
+                "description": f"1 to {BATCH} tasks.",
                 "items": {"$ref": f"{COMPONENT}Submission"},
                 "minItems": 1,
                 "maxItems": BATCH,

@@ -4,7 +4,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import Length, OneOf, Range
 
 from api.fields import Number, Spelled, WrittenWhole
-from api.schemas import A_TIME, LONGEST_PAGE, PAGE, QUEUE_NAME, told
+from api.schemas import A_TIME, AN_ID, LONGEST_PAGE, PAGE, QUEUE_NAME, told
 from tasks.key_actions import LONGEST_OVERLAP
 from tasks.keys import LONGEST_LIFE, MEANINGS, NAME_LENGTH, QUEUES_LIMIT, Scope
 
@@ -187,3 +187,33 @@ class AuditPage(Schema):
         allow_none=True,
         metadata=told("Where the next page begins; null on the last."),
     )
+
+
+A_KEY = {
+    "id": A_KEY_ID,
+    "name": "billing, production",
+    "scopes": ["tasks:read", "tasks:submit"],
+    "queue_names": ["mail"],
+    "submit_rate": None,
+    "created_at": A_TIME,
+    "expires_at": None,
+    "revoked_at": None,
+    "last_used_at": A_TIME,
+    "tokens": [{"prefix": "dtq_k3v9w2x7q1_Yb2k", "created_at": A_TIME, "expires_at": None}],
+}
+A_NEW_KEY = A_KEY | {"token": A_TOKEN}
+KEYS = {"items": [A_KEY]}
+AN_AUDIT = {
+    "items": [
+        {
+            "at": A_TIME,
+            "principal": A_KEY_ID,
+            "address": "203.0.113.7",
+            "action": "task.cancel",
+            "subject": AN_ID,
+            "from_status": "pending",
+            "details": None,
+        }
+    ],
+    "next_cursor": None,
+}

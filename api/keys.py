@@ -11,7 +11,17 @@ from werkzeug.routing import BaseConverter
 from api import wire
 from api.auth import client, requires
 from api.contract import Blueprint
-from api.key_schemas import ExpireRequest, KeyBody, KeyList, KeyRequest, NewKeyBody, RotateRequest
+from api.key_schemas import (
+    A_KEY,
+    A_NEW_KEY,
+    KEYS,
+    ExpireRequest,
+    KeyBody,
+    KeyList,
+    KeyRequest,
+    NewKeyBody,
+    RotateRequest,
+)
 from tasks import key_actions, key_store
 from tasks.database import sessions
 from tasks.errors import InvalidKey, KeyEnded, KeyNotFound
@@ -20,7 +30,7 @@ from tasks.models import ApiKey
 
 blueprint = Blueprint("keys", __name__, url_prefix="/keys", description="Who may ask for what.")
 
-A_KEY = "<key_id:key_id>"
+ONE_KEY = "<key_id:key_id>"
 
 
 class KeyId(BaseConverter):
@@ -83,7 +93,7 @@ def written_all(found: Sequence[ApiKey]) -> dict[str, Any]:
         "an admin for a week": {"name": "on call", "scopes": ["admin"], "expires_in": 604800},
     },
 )
-@blueprint.may_answer(201, NewKeyBody, headers={"Location": "Where the key is."})
+@blueprint.may_answer(201, NewKeyBody, example=A_NEW_KEY, headers={"Location": "Where the key is."})
 @blueprint.raises(InvalidKey)
 @requires(Scope.ADMIN)
 def create(wanted: dict[str, Any]) -> Response:
@@ -104,7 +114,7 @@ def create(wanted: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/")
-@blueprint.answers(200, KeyList, write=written_all)
+@blueprint.answers(200, KeyList, write=written_all, example=KEYS)
 @requires(Scope.ADMIN)
 def every() -> Sequence[ApiKey]:
     """List all API keys, those that have ended included."""
@@ -112,8 +122,8 @@ def every() -> Sequence[ApiKey]:
         return key_store.every(session)
 
 
-@blueprint.route(f"/{A_KEY}")
-@blueprint.answers(200, KeyBody, write=written)
+@blueprint.route(f"/{ONE_KEY}")
+@blueprint.answers(200, KeyBody, write=written, example=A_KEY)
 @blueprint.raises(KeyNotFound)
 @requires(Scope.ADMIN)
 def get(key_id: str) -> ApiKey:
@@ -122,13 +132,13 @@ def get(key_id: str) -> ApiKey:
         return key_store.find(session, key_id)
 
 
-@blueprint.route(f"/{A_KEY}/rotate", methods=["POST"])
+@blueprint.route(f"/{ONE_KEY}/rotate", methods=["POST"])
 @blueprint.takes(
     RotateRequest,
     read_as(RotateRequest()),
     examples={"with an hour's overlap": {"overlap": 3600}, "with a day's": {}},
 )
-@blueprint.may_answer(200, NewKeyBody)
+@blueprint.may_answer(200, NewKeyBody, example=A_NEW_KEY)
 @blueprint.raises(KeyNotFound, KeyEnded, InvalidKey)
 @requires(Scope.ADMIN)
 def rotate(wanted: dict[str, Any], key_id: str) -> Response:
@@ -141,11 +151,11 @@ def rotate(wanted: dict[str, Any], key_id: str) -> Response:
     return wire.Answer(written(key, token))
 
 
-@blueprint.route(f"/{A_KEY}/expire", methods=["POST"])
+@blueprint.route(f"/{ONE_KEY}/expire", methods=["POST"])
 @blueprint.takes(
     ExpireRequest, read_as(ExpireRequest()), examples={"in a week": {"expires_in": 604800}}
 )
-@blueprint.answers(200, KeyBody, write=written)
+@blueprint.answers(200, KeyBody, write=written, example=A_KEY)
 @blueprint.raises(KeyNotFound, KeyEnded, InvalidKey)
 @requires(Scope.ADMIN)
 def expire(wanted: dict[str, Any], key_id: str) -> ApiKey:
@@ -153,8 +163,8 @@ def expire(wanted: dict[str, Any], key_id: str) -> ApiKey:
     return key_actions.expire(client(), key_id, timedelta(seconds=wanted["expires_in"]))
 
 
-@blueprint.route(f"/{A_KEY}/revoke", methods=["POST"])
-@blueprint.answers(200, KeyBody, write=written)
+@blueprint.route(f"/{ONE_KEY}/revoke", methods=["POST"])
+@blueprint.answers(200, KeyBody, write=written, example=A_KEY)
 @blueprint.raises(KeyNotFound)
 @requires(Scope.ADMIN)
 def revoke(key_id: str) -> ApiKey:

@@ -62,7 +62,9 @@ KEY = {
 @requires(Scope.TASKS_SUBMIT)
 @blueprint.takes("Submission", submissions.read, examples=SUBMISSIONS)
 @blueprint.answers(201, TaskBody, write=bodies.task, example=A_TASK, headers=LOCATION)
-@blueprint.may_answer(200, TaskBody, description="A repeated request.", headers=REPLAYED)
+@blueprint.may_answer(
+    200, TaskBody, example=A_TASK, description="A repeated request.", headers=REPLAYED
+)
 @blueprint.raises(UnknownKind, InvalidTask, *REFUSALS)
 @blueprint.says(parameters=[KEY])
 def submit(submission: Submission) -> Response:
@@ -85,7 +87,9 @@ def submit(submission: Submission) -> Response:
 @requires(Scope.TASKS_SUBMIT)
 @blueprint.takes("Batch", submissions.read_batch, examples=A_BATCH)
 @blueprint.answers(201, BatchAnswer, write=bodies.ids, example=IDS)
-@blueprint.may_answer(200, BatchAnswer, description="A repeated request.", headers=REPLAYED)
+@blueprint.may_answer(
+    200, BatchAnswer, example=IDS, description="A repeated request.", headers=REPLAYED
+)
 @blueprint.raises(InvalidBatch, InvalidTask, *REFUSALS)
 @blueprint.says(parameters=[KEY])
 def submit_many(batch: Sequence[Submission]) -> list[UUID] | Response:
