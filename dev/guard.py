@@ -16,8 +16,9 @@ import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_CHILD_SUBREAPER, PR_CAP_AMBIENT = 1, 8, 36, 47
+PR_SET_PDEATHSIG, PR_SET_SECUREBITS, PR_SET_CHILD_SUBREAPER, PR_CAP_AMBIENT = 1, 28, 36, 47
 PR_CAP_AMBIENT_RAISE = 2
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 CAPABILITY_VERSION_3 = 0x20080522
 HEARD = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
@@ -68,7 +69,8 @@ def become(order: dict[str, Any], guard: int) -> NoReturn:
 
 def drop_privileges(user: int, group: int, *, keep_reach: bool) -> None:
     """Become somebody else; with `keep_reach`, still able to pass through folders of root."""
-    libc.prctl(PR_SET_KEEPCAPS, int(keep_reach), 0, 0, 0)
+    if keep_reach:  # else a new user id, and access(2) of any but root, forget capabilities
+        libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setresgid(group, group, group)
     os.setresuid(user, user, user)

