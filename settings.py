@@ -166,9 +166,10 @@ class Settings:
             object.__setattr__(self, "spool_dir", self.data_dir / "spool")
 
 
-def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the environment, or raise `SettingError`. Without an argument `ENV_FILES` stand below it."""
-    environ = {**env_files(), **os.environ} if environ is None else environ
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the environment, below which `ENV_FILES` stand, or raise `SettingError`."""
+    if environ is os.environ:
+        environ = {**env_files(), **environ}
     environ = {name: value.strip() for name, value in environ.items()} | platform_port(environ)
     types = get_type_hints(Settings)
     given: dict[str, Any] = {

@@ -29,6 +29,7 @@ from settings import SettingError, Settings
 
 HERE = {"AUTH": "off", "LOG_FORMAT": "text"}  # what differs from production
 DATABASE = "tasks"
+END = "  Ctrl-C stops everything."
 GRACE = 15  # seconds a process gets beyond its own grace before it is killed
 
 
@@ -60,7 +61,7 @@ def run(stack: ExitStack, only_servers: bool) -> None:
     environ |= start_servers(stack, environ, data)
     write_dev_env(stack, environ, data / "dev.env")
     if only_servers:
-        say(addresses_of_servers(environ, data))
+        say(addresses_of_servers(environ, data) + f"\n{END}\n")
         while True:
             signal.pause()
 
@@ -212,7 +213,7 @@ def screen(environ: Mapping[str, str], chosen: Settings, data: Path) -> str:
         f"  curl -s {api}/api/v1/tasks/ -H 'Content-Type: application/json' \\",
         f"       -d '{task}'",
         "",
-        "  Ctrl-C stops everything.",
+        END,
         "",
     ]
     return "\n".join(lines)
