@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run servers test lint format bench clean
+.PHONY: help run servers test lint format bench fuzz audit clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +35,16 @@ format: $(READY) ## format the code and sort its imports
 bench: $(READY) ## measure, beside what else people use; writes benchmarks/results.md (15 minutes)
 	@exec $(BIN)/python -m benchmarks
 
+fuzz: $(READY) ## a million broken bodies, and thousands of requests by the OpenAPI document (5 minutes)
+	@exec $(BIN)/python -m fuzz
+
+audit: ## look for known holes in what is pinned
+	@test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && \
+		.audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
+	.audit/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements.txt
+
 clean: ## remove the environment, caches and development data
-	rm -rf $(VENV) .data benchmarks/.venv benchmarks/.data .coverage .coverage.* htmlcov \
+	rm -rf $(VENV) .audit .data benchmarks/.venv benchmarks/.data .coverage .coverage.* htmlcov \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
