@@ -1,4 +1,4 @@
-"""Strangers and readers try every operation that the OpenAPI document describes, and find nothing."""
+"""Admins and strangers try every operation that the OpenAPI document describes, and find nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from fuzz.http import attack, errors_in
 from fuzz.service import Service, service
-
 
 pytestmark = pytest.mark.timeout(600)
 
