@@ -27,7 +27,11 @@ from dev.leash import Leash
 from dev.servers import Postgres, Redis, ServerError, is_free
 from settings import SettingError, Settings
 
-HERE = {"AUTH": "off", "LOG_FORMAT": "text"}  # what differs from production
+HERE = {  # what differs from production
+    "AUTH": "off",
+    "LOG_FORMAT": "text",
+    "HTTP_ALLOW_NETWORKS": "127.0.0.0/8,::1/128",  # http.request may call what runs here
+}
 DATABASE = "tasks"
 END = "  Ctrl-C stops everything."
 GRACE = 15  # seconds a process gets beyond its own grace before it is killed

@@ -9,6 +9,7 @@ import sys
 
 import logs
 import settings
+from jobs import handlers
 from jobs.handlers import SHIPPED
 from jobs.horse import HorseTerms
 from jobs.settling import replay
@@ -31,6 +32,11 @@ def main() -> None:
     database.open(chosen.database_url, carrier, connections=2, patience=patience)
     catalog.load([*SHIPPED, *chosen.task_modules])
     sealing.configure(Vault(chosen.payload_keys))
+    handlers.configure(
+        allow_networks=chosen.http_allow_networks,
+        smtp_url=chosen.smtp_url,
+        smtp_from=chosen.smtp_from,
+    )
     if sys.argv[1:] == ["reseal"]:
         log.info("%d payloads are sealed with the newest key", resealing.reseal_all())
         return

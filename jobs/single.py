@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import cache
 
 import settings
-from jobs import settling
+from jobs import handlers, settling
 from jobs.assignment import Assignment, Report
 from jobs.handlers import SHIPPED
 from jobs.interrupts import Interrupts
@@ -39,6 +39,11 @@ def prepared() -> Settings:
     database.open(chosen.database_url, broker.Broker(redis), connections=2, patience=5.0)
     catalog.load([*SHIPPED, *chosen.task_modules])
     sealing.configure(Vault(chosen.payload_keys))
+    handlers.configure(
+        allow_networks=chosen.http_allow_networks,
+        smtp_url=chosen.smtp_url,
+        smtp_from=chosen.smtp_from,
+    )
     return chosen
 
 
