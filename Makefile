@@ -43,6 +43,9 @@ audit: ## look for known holes in what is pinned
 		.audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
 	.audit/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements.txt
 
+chaos: $(READY) ## break everything on purpose and check the guarantee (10 minutes; CHAOS_SEED, CHAOS_MINUTES)
+	@exec $(BIN)/python -m chaos
+
 clean: ## remove the environment, caches and development data
 	rm -rf $(VENV) .audit .data benchmarks/.venv benchmarks/.data .coverage .coverage.* htmlcov \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

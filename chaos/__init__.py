@@ -1,0 +1,1 @@
+"""Prove the guarantee: break everything on purpose, then count what clients were promised."""

@@ -1,0 +1,81 @@
+"""`python -m chaos`: break everything, count everything, and end with 1 if a promise was broken.
+
+CHAOS_SEED chooses what happens, CHAOS_MINUTES how long, CHAOS_RATE how many requests a second.
+Words after the command choose the faults whose names contain one of them; `--list` shows them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from chaos import plan, report, story
+from chaos.checker import judge
+from chaos.faults import TABLE
+from chaos.report import Report
+from chaos.run import Run, faults_named
+from chaos.service import Service
+from chaos.stage import Stage
+from chaos.system import System
+from dev.labelled import say
+
+HEADING = "What was promised, after everything was broken"
+
+
+def main(words: list[str]) -> int:
+    if words == ["--list"]:
+        print("\n".join(map(str, TABLE)))
+        return 0
+    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
+    minutes = float(os.environ.get("CHAOS_MINUTES") or 10)
+    rate = float(os.environ.get("CHAOS_RATE") or 60)
+    end_by_signal()
+    facts = {
+        "seed": f"{seed}",
+        "minutes": f"{minutes:g}",
+        "requests per second": f"{rate:g}",
+        "command": f"CHAOS_SEED={seed} CHAOS_MINUTES={minutes:g} CHAOS_RATE={rate:g} make chaos",
+        "machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}",
+    }
+    reports = [turn(Service(), seed, minutes, rate, words)]
+    path = report.save(reports, HEADING, facts)
+    print(path.read_text())
+    print(f"Written to {path}")
+    return 0 if reports[-1].holds else 1
+
+
+def turn(system: System, seed: int, minutes: float, rate: float, words: list[str]) -> Report:
+    """One system's turn, in a place of its own."""
+    planned = plan.draw(seed, minutes, faults_named(words))
+    stage = Stage()
+    with stage:
+        say(f"{system.title}: about {planned.seconds:.0f} s, in {stage.folder}")
+        evidence = Run(system, stage, seed, planned, rate).go()
+    found = report.report_on(evidence, judge(evidence))
+    if found.holds:
+        stage.remove()
+    else:
+        story.write(stage.logs / "lives.txt", evidence, found.verdicts)
+        say(f"The logs are kept in {stage.logs}")
+    return found
+
+
+def end_by_signal() -> None:
+    """Ctrl-C and SIGTERM unwind everything; a second one changes nothing."""
+
+    def unwind(number: int, frame: FrameType | None) -> NoReturn:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(130)
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, unwind)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

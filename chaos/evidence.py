@@ -1,0 +1,89 @@
+"""Everything that is known after a run, gathered in one place for the checker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chaos import executions, remains, witness
+from chaos.client import Client
+from chaos.executions import Execution
+from chaos.ledger import Ledger
+from chaos.scene import Scene
+from chaos.system import Row
+from chaos.witness import History
+
+if TYPE_CHECKING:
+    from chaos.run import Run
+
+
+@dataclass
+class Strike:
+    """One fault as it happened."""
+
+    name: str
+    began: float  # seconds of the epoch
+    over: float = 0.0  # … when all was mended, or somebody dead
+
+
+class AttemptRow(NamedTuple):
+    """An attempt as the service recorded it."""
+
+    number: int
+    worker_id: str
+    started_at: float
+    ended_at: float
+    outcome: str
+    move: str
+
+
+@dataclass
+class Evidence:
+    """One run, after its end."""
+
+    title: str
+    lease: float
+    began: float
+    ended: float
+    ledger: Ledger
+    strikes: list[Strike]
+    rows: Mapping[str, Row]
+    executions: Mapping[str, list[Execution]]
+    keeps_attempts: bool
+    attempts: Mapping[str, list[AttemptRow]] = field(default_factory=dict)
+    history: History = field(default_factory=dict)
+    effects: Mapping[str, list[int]] = field(default_factory=dict)
+    metrics: Any = None
+    leftovers: list[str] = field(default_factory=list)  # in Redis
+    connections: list[str] = field(default_factory=list)  # too many, or too old
+    orphans: list[str] = field(default_factory=list)  # processes
+    notes: list[str] = field(default_factory=list)
+
+
+def gather(run: Run, scene: Scene, ledger: Ledger, began: float, client: Client) -> Evidence:
+    """Read the record while the service still runs."""
+    system, stage = run.system, run.stage
+    evidence = Evidence(
+        title=system.title,
+        lease=system.lease,
+        began=began,
+        ended=time.time(),
+        ledger=ledger,
+        strikes=run.strikes,
+        rows=system.rows(stage),
+        executions=executions.read(stage.executions),
+        keeps_attempts=system.keeps_attempts,
+        notes=scene.notes,
+    )
+    if system.keeps_attempts:
+        evidence.history = witness.history(stage)
+        evidence.effects = witness.effects(stage)
+        evidence.attempts = remains.attempts(stage)
+        evidence.metrics = client.ask(
+            "GET", "/api/v1/monitoring/metrics", headers={"Accept": "application/json"}
+        ).body
+        evidence.leftovers = remains.in_redis(stage)
+        evidence.connections = remains.connections(stage, scene.crew)
+    return evidence

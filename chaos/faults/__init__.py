@@ -1,0 +1,26 @@
+"""Everything that may break: the table of faults, a file for each place."""
+
+from chaos.faults import (
+    everything,
+    horses,
+    network,
+    postgres,
+    redis,
+    scheduler,
+    web,
+    workers,
+)
+from chaos.faults.fault import TABLE, Fault
+
+__all__ = [
+    "TABLE",
+    "Fault",
+    "everything",
+    "horses",
+    "network",
+    "postgres",
+    "redis",
+    "scheduler",
+    "web",
+    "workers",
+]

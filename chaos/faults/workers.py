@@ -1,0 +1,121 @@
+"""Faults of workers."""
+
+from __future__ import annotations
+
+from chaos.crew import Member, Role
+from chaos.faults.fault import fault
+from chaos.scene import Scene
+
+POP, COMMIT = b"EVALSHA", b"COMMIT"
+POPPED = "dtq:popped:"
+
+
+@fault("workers", "kill -9", 2)
+def kill(scene: Scene) -> None:
+    """Busy or idle, as it happens to be."""
+    scene.a_worker().kill()
+    scene.linger(1)
+
+
+@fault("workers", "kill -9 of all at once", 3)
+def kill_all(scene: Scene) -> None:
+    for worker in scene.crew.of(Role.WORKER):
+        worker.kill()
+    scene.linger(2)
+
+
+@fault("workers", "kill -9 between pop and start", 3, service_only=True)
+def kill_between_pop_and_start(scene: Scene) -> None:
+    """The start cannot reach PostgreSQL; the popped set shows that the pop has been."""
+    worker = scene.a_worker()
+    with worker.postgres.black_hole():
+        scene.until(lambda: has_popped(scene, worker), within=2)
+        worker.kill()
+        worker.until_ended(2)
+
+
+@fault("workers", "kill -9 between start and handler", 2)
+def kill_between_start_and_handler(scene: Scene) -> None:
+    """The claim is committed, but its answer never comes."""
+    worker = scene.a_worker()
+    link = worker.postgres
+    before = link.lost_answers
+    with link.lose_answers(COMMIT):
+        scene.until(lambda: link.lost_answers > before, within=2)
+        worker.kill()
+        worker.until_ended(2)
+
+
+@fault("workers", "kill -9 after the settle", 2)
+def kill_after_settle(scene: Scene) -> None:
+    """Redis hangs, so that a worker is stuck in what follows its commit."""
+    worker = scene.a_worker()
+    with worker.redis.black_hole():
+        scene.linger(0.3)
+        worker.kill()
+        worker.until_ended(2)
+
+
+@fault("workers", "SIGSTOP longer than the lease", 10)
+def pause(scene: Scene) -> None:
+    """Its horses go on; what they report in the end is no longer theirs to say."""
+    with scene.a_worker().paused():
+        scene.linger(scene.lease * 2 + 1)
+    scene.linger(1)
+
+
+@fault("workers", "SIGSTOP of a worker and its horses longer than the lease", 10)
+def pause_whole(scene: Scene) -> None:
+    """A zombie wakes up in the middle of handlers that others have run meanwhile."""
+    with scene.a_worker().paused(whole=True):
+        scene.linger(scene.lease * 2 + 1)
+    scene.linger(1)
+
+
+@fault("workers", "SIGSTOP shorter than the lease", 2)
+def pause_briefly(scene: Scene) -> None:
+    with scene.a_worker().paused():
+        scene.linger(scene.lease / 2)
+
+
+@fault("workers", "rolling SIGTERM under load", 8)
+def roll(scene: Scene) -> None:
+    """One after the other, as a deployment does."""
+    for _ in range(2):
+        for worker in scene.crew.of(Role.WORKER):
+            roll_one(scene, worker)
+
+
+@fault("workers", "two SIGTERMs", 3)
+def terminate_twice(scene: Scene) -> None:
+    worker = scene.a_worker()
+    worker.terminate()
+    scene.linger(0.1)
+    worker.terminate()
+    worker.until_ended()
+
+
+@fault("workers", "SIGTERM while PostgreSQL is away", 9, alone=True)
+def terminate_without_postgres(scene: Scene) -> None:
+    """Outcomes go to the spool, and the next worker replays them."""
+    worker = scene.a_worker()
+    with worker.postgres.reset():
+        scene.linger(0.5)
+        worker.terminate()
+        worker.until_ended()
+    scene.linger(1)
+
+
+def roll_one(scene: Scene, worker: Member) -> None:
+    before = worker.starts
+    worker.terminate()
+    worker.until_ended()
+    scene.until(lambda: worker.starts > before, within=10)
+    scene.linger(1)
+
+
+def has_popped(scene: Scene, worker: Member) -> bool:
+    """Whether ids stand in the popped set of this process's worker."""
+    with scene.stage.redis_client() as client:
+        keys = client.scan_iter(f"{POPPED}*-{worker.pid}-*")
+        return any(client.scard(key) for key in keys)

@@ -1,0 +1,66 @@
+"""The service as a whole: it recovers in time, leaves nothing behind, and counts right."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from chaos.checker import Looking, invariant
+from chaos.evidence import Evidence
+from chaos.figures import allowed, recoveries
+from tasks.lifecycle import FINISHED, Status
+
+
+@invariant(11, "Redis holds no leftovers after the drain.")
+def redis_is_clean(evidence: Evidence, look: Looking) -> None:
+    look.expect_none(evidence.leftovers)
+
+
+@invariant(12, "Everything recovers within lease, sweep and backoff.")
+def recovery_is_in_time(evidence: Evidence, look: Looking) -> None:
+    for recovery in recoveries(evidence):
+        limit = allowed(evidence, recovery)
+        look.expect(
+            recovery.longest <= limit,
+            f"after {recovery.strike.name}: task {recovery.slowest} was stranded for"
+            f" {recovery.longest:.1f} s, {limit:.1f} s are allowed",
+        )
+
+
+@invariant(14, "No process outlives a death, and no connection leaks.")
+def nothing_is_left_behind(evidence: Evidence, look: Looking) -> None:
+    look.expect_none(evidence.orphans)
+    look.expect_none(evidence.connections)
+
+
+@invariant(15, "The metrics equal the table's counts.")
+def metrics_tell_the_truth(evidence: Evidence, look: Looking) -> None:
+    told: Counter[tuple[str, str]] = Counter()
+    for family in (evidence.metrics or {}).get("metrics", []):
+        for sample in family["samples"]:
+            told[sample["name"], sample["labels"].get("status", "")] += int(sample["value"])
+    changes = [change for life in evidence.history.values() for change in life]
+    expected = {
+        ("dtq_tasks_submitted_total", ""): len(evidence.rows),
+        ("dtq_tasks_retried_total", ""): sum(
+            (change.was, change.is_now) == (Status.RUNNING, Status.SCHEDULED) for change in changes
+        ),
+        ("dtq_task_wait_seconds_count", ""): sum(
+            change.is_now == Status.RUNNING for change in changes
+        ),
+    }
+    rows = Counter(row.status for row in evidence.rows.values())
+    ends = Counter(change.is_now for change in changes)
+    for status in Status:
+        expected["dtq_tasks", status] = rows[status]
+        if status in FINISHED:
+            expected["dtq_tasks_finished_total", status] = ends[status]
+    for figure, number in expected.items():
+        look.expect(
+            told[figure] == number,
+            f"{' '.join(figure)} is {told[figure]} in the metrics and {number} on record",
+        )
+
+
+@invariant(14, "Nothing that was planted in Redis was run.")
+def nothing_planted_was_run(evidence: Evidence, look: Looking) -> None:
+    look.expect_none(note for note in evidence.notes if "hostile" in note)

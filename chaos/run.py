@@ -1,0 +1,169 @@
+"""One run: start a system, load it, break it, let it settle, and gather the evidence."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from random import Random
+
+import psycopg2
+from redis.exceptions import RedisError
+
+from chaos.client import Client
+from chaos.evidence import Evidence, Strike, gather
+from chaos.faults import TABLE, Fault
+from chaos.ledger import Ledger
+from chaos.load import Load
+from chaos.plan import PAUSE, Plan
+from chaos.scene import Scene, Stopped
+from chaos.stage import Stage
+from chaos.system import System, assemble
+from dev.labelled import say
+from dev.servers import ServerError
+
+log = logging.getLogger(__name__)
+
+STARTED_WITHIN = 60.0  # seconds
+LANES = ("web", "workers", "horses", "redis", "postgres", "network", "scheduler")
+NUISANCES = (psycopg2.Error, RedisError, OSError, ServerError, TimeoutError)
+
+
+class NotStarted(Exception):
+    """The system did not come up; its logs tell why."""
+
+
+@dataclass
+class Run:
+    """One system's turn."""
+
+    system: System
+    stage: Stage
+    seed: int
+    plan: Plan
+    rate: float  # requests per second
+    strikes: list[Strike] = field(default_factory=list)
+
+    def go(self) -> Evidence:
+        """All of it. Whatever ends this early, every process ends as well."""
+        with ExitStack() as stack:
+            self.system.prepare(self.stage)
+            running = assemble(self.system, self.stage)
+            scene = Scene(
+                self.stage,
+                running.crew,
+                running.front,
+                Random(f"{self.seed}/scene"),
+                self.system.lease,
+            )
+            stack.callback(running.crew.stop)
+            running.crew.start()
+            self._wait_until_it_answers(running.front.port)
+            ledger = Ledger()
+            load = Load(running.front.port, ledger, self.seed, self.rate)
+            stack.callback(scene.over.set)
+            load.start()
+            began = time.time()
+            self._one_by_one(scene)
+            self._mixed(scene)
+            mend(scene)
+            say(f"{self.system.title}: settling …")
+            load.stop()
+            self._settle()
+            evidence = gather(self, scene, ledger, began, Client(running.front.port))
+            orphans_expected = running.crew.orphans()
+            running.crew.stop()
+            evidence.orphans = orphans_expected
+            return evidence
+
+    def _wait_until_it_answers(self, port: int) -> None:
+        client = Client(port)
+        deadline = time.monotonic() + STARTED_WITHIN
+        while client.ask("GET", "/health").status != 200:
+            if time.monotonic() > deadline:
+                raise NotStarted(f"{self.system.title} does not answer; see {self.stage.logs}")
+            time.sleep(0.1)
+        client.close()
+
+    def _one_by_one(self, scene: Scene) -> None:
+        for fault in self.plan.singles:
+            say(f"{self.system.title}: {fault}")
+            self._strike(fault, scene)
+            mend(scene)
+            self.strikes[-1].over = time.time()
+            scene.linger(PAUSE)
+
+    def _mixed(self, scene: Scene) -> None:
+        """A lane for each place, each with one random fault after the other."""
+        if self.plan.mixed_seconds < 1:
+            return
+        say(f"{self.system.title}: everything mixed for {self.plan.mixed_seconds:.0f} s")
+        over = threading.Event()
+        strike = Strike("a random mix of all of them", time.time())
+        lanes = [
+            threading.Thread(target=self._lane, args=(place, scene, over), daemon=True)
+            for place in LANES
+        ]
+        for lane in lanes:
+            lane.start()
+        try:
+            scene.linger(self.plan.mixed_seconds)
+        finally:
+            over.set()
+            for lane in lanes:
+                lane.join(60)
+        mend(scene)
+        strike.over = time.time()
+        self.strikes.append(strike)
+
+    def _lane(self, place: str, scene: Scene, over: threading.Event) -> None:
+        chance = Random(f"{self.seed}/mix/{place}")
+        mine = Scene(scene.stage, scene.crew, scene.front, chance, scene.lease, over, scene.notes)
+        faults = [fault for fault in TABLE if fault.place == place and not fault.alone]
+        with suppress(Stopped):
+            while True:
+                mine.linger(chance.uniform(0.5, 5))
+                with suppress(*NUISANCES):
+                    chance.choice(faults).strike(mine)
+
+    def _strike(self, fault: Fault, scene: Scene) -> None:
+        strike = Strike(str(fault), time.time())
+        self.strikes.append(strike)
+        try:
+            fault.strike(scene)
+        except NUISANCES as nuisance:
+            scene.notes.append(f"{fault} was cut short: {nuisance}")
+
+    def _settle(self) -> None:
+        """Wait until everything is finished, or nothing has moved for a long time."""
+        patience = self.system.lease * 2 + 15
+        last, since = -1, time.monotonic()
+        while time.monotonic() - since < patience:
+            left = self.system.unfinished(self.stage)
+            if not left:
+                return
+            if left != last:
+                last, since = left, time.monotonic()
+            time.sleep(0.2)
+
+
+def mend(scene: Scene) -> None:
+    """All is as before: servers answer, the network carries, every process runs."""
+    scene.stage.network.heal()
+    for server in (scene.stage.redis, scene.stage.postgres):
+        if server.running:
+            server.resume()
+        else:
+            server.start()
+    with suppress(RedisError), scene.stage.redis_client() as client:
+        client.config_set("maxmemory", "0")
+    for member in scene.crew.members:
+        member.start()
+
+
+def faults_named(words: Sequence[str]) -> list[Fault]:
+    """The faults whose names contain one of these; all of them if there are no words."""
+    return [fault for fault in TABLE if not words or any(word in str(fault) for word in words)]
