@@ -1,0 +1,159 @@
+"""The web process as the Procfile starts it: many at a time, slow clients, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+from tasks.broker import FINISHED, Broker
+from tests.eventually import eventually
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HELLO = b'{"name": "example_task", "payload": {"message": "hello"}}'
+JSON = {"Content-Type": "application/json"}
+
+
+class Web:
+    """`python -m api` on a port of its own."""
+
+    def __init__(self, environ: dict[str, str], log: Path) -> None:
+        self.log = log
+        with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+            self.port = probe.getsockname()[1]
+        self.environ = environ | {"API_PORT": str(self.port)}
+        self.process = self.start()
+        self.url = f"http://127.0.0.1:{self.port}"
+        eventually(self.is_healthy, within=30)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "api"],
+                cwd=ROOT,
+                env=self.environ,
+                stdout=log,
+                stderr=log,
+            )
+
+    def ask(self, path: str, body: bytes | None = None, timeout: float = 10) -> dict[str, Any]:
+        with urlopen(Request(self.url + path, body, JSON), timeout=timeout) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    def is_healthy(self) -> bool:
+        try:
+            return self.ask("/health", timeout=2)["status"] == "ok"
+        except OSError:
+            return False
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+@pytest.fixture
+def web(environ: dict[str, str], tmp_path: Path) -> Iterator[Web]:
+    web = Web(environ, tmp_path / "web.log")
+    yield web
+    web.process.kill()  # which takes its workers with it
+    web.process.wait(timeout=30)
+
+
+def test_it_answers_from_as_many_processes_as_the_settings_say(web: Web) -> None:
+    assert len(web.workers) == 2
+    with ThreadPoolExecutor(16) as clients:
+        ids = list(clients.map(lambda _: web.ask("/api/v1/tasks/", HELLO)["id"], range(200)))
+    assert len(set(ids)) == 200
+
+
+def test_a_worker_that_dies_is_replaced(web: Web) -> None:
+    before = {worker.pid for worker in web.workers}
+
+    os.kill(min(before), signal.SIGKILL)
+
+    eventually(lambda: len({worker.pid for worker in web.workers} - before) == 1)
+    eventually(web.is_healthy)
+
+
+def test_no_worker_outlives_the_main_process(web: Web) -> None:
+    workers = web.workers
+
+    web.process.kill()
+
+    eventually(lambda: not any(worker.is_running() for worker in workers))
+
+
+def test_it_ends_at_once_and_answers_whoever_waits(web: Web, broker: Broker) -> None:
+    id = web.ask("/api/v1/tasks/", HELLO)["id"]
+    with ThreadPoolExecutor(1) as clients:
+        answer = clients.submit(web.ask, f"/api/v1/tasks/{id}?wait=60", None, 60)
+        eventually(lambda: dict(broker.redis.pubsub_numsub(FINISHED))[FINISHED.encode()] == 1)
+        began = time.monotonic()
+
+        web.end()
+
+        assert answer.result(5)["status"] == "pending"
+    assert time.monotonic() - began < 5
+    assert web.process.returncode == 0
+
+
+def test_a_taken_port_is_refused_in_a_sentence(web: Web) -> None:
+    assert web.start().wait(timeout=30) == 1
+    assert f"Cannot listen on 127.0.0.1:{web.port}" in web.log.read_text()
+
+
+def test_a_body_in_chunks_is_read_whole_and_has_the_same_limit(web: Web) -> None:
+    def send(chunks: list[bytes]) -> bytes:
+        head = b"POST /api/v1/tasks/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        head += b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        with web.connect() as connection:
+            connection.sendall(head)
+            for chunk in chunks:
+                connection.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            connection.sendall(b"0\r\n\r\n")
+            return connection.recv(10_000).partition(b"\r\n")[0]
+
+    assert send([HELLO[:10], HELLO[10:]]) == b"HTTP/1.1 201 Created"
+    assert send([b" " * 1_000_000] * 11).startswith(b"HTTP/1.1 413")
+
+
+def test_a_large_body_arrives_whole(web: Web) -> None:
+    tasks = [{"name": "example_task", "payload": {"message": "x" * 5_000}}] * 1000
+    body = json.dumps({"tasks": tasks}).encode()
+
+    assert len(web.ask("/api/v1/tasks/batch", body)["ids"]) == 1000
+
+
+def test_clients_that_send_slowly_hold_nobody_up(web: Web) -> None:
+    head = b"POST /api/v1/tasks/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    with ExitStack() as stack:
+        for number in range(200):
+            connection = stack.enter_context(web.connect())
+            connection.sendall(head if number % 2 else head + b"Content-Length: 100\r\n\r\n{")
+        began = time.monotonic()
+
+        for _ in range(20):
+            web.ask("/api/v1/tasks/", HELLO)
+
+        assert time.monotonic() - began < 5
