@@ -150,14 +150,10 @@ def rerun(task_id: UUID, by: Client = ANYBODY) -> Task:
 def _ask(task_id: UUID, move: Move, by: Client) -> Task:
     with sessions.begin() as session:
         task, was = store.advance(session, task_id, move)
-        audit.record(
-            session,
-            by.principal,
-            f"task.{move.name.lower()}",
-            subject=str(task_id),
-            address=by.address,
-            from_status=was,
+        act = audit.of_move(
+            by.principal, move, task_id, was, task.pending_since, address=by.address
         )
+        audit.record_all(session, [act])
     return task
 
 

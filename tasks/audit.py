@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from tasks.lifecycle import Status
+from tasks.lifecycle import Move, Status
 from tasks.models import AuditEntry
 
 CLOCK = "clock"  # the principal of what the scheduler does
+PENDING_SINCE = "pending_since"  # a detail of a move, from which the history is told
 
 
 class Act(NamedTuple):
@@ -21,6 +24,7 @@ class Act(NamedTuple):
     subject: str | None = None
     address: str | None = None
     details: dict[str, Any] | None = None
+    from_status: Status | None = None
 
 
 def record_all(session: Session, acts: Sequence[Act]) -> None:
@@ -50,6 +54,22 @@ def record(
             details=details,
         )
     )
+
+
+def of_move(
+    principal: str,
+    move: Move,
+    task_id: UUID,
+    was: Status,
+    pending_since: datetime | None,
+    *,
+    address: str | None = None,
+    details: dict[str, Any] | None = None,
+) -> Act:
+    """What the audit says of a move, with what the task's row will not tell for long."""
+    if was is Status.PENDING and pending_since is not None:
+        details = {**(details or {}), PENDING_SINCE: pending_since.isoformat()}
+    return Act(principal, f"task.{move.name.lower()}", str(task_id), address, details, was)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -201,13 +201,12 @@ def _without_overlap(
 def _cancel(session: Session, ids: Sequence[UUID], name: str) -> None:
     for id in ids:
         try:
-            _, was = store.advance(session, id, Move.CANCEL)
+            task, was = store.advance(session, id, Move.CANCEL)
         except MoveRefused:  # it has just finished
             continue
         details = {"reason": f"the next tick of the schedule {name} replaces it"}
-        audit.record(
-            session, audit.CLOCK, "task.cancel", subject=str(id), from_status=was, details=details
-        )
+        act = audit.of_move(audit.CLOCK, Move.CANCEL, id, was, task.pending_since, details=details)
+        audit.record_all(session, [act])
 
 
 def pause_failing(session: Session, ids: Sequence[UUID] | None = None) -> set[UUID]:

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from tasks.lifecycle import Status
 from tasks.models import Attempt, QueueStat, Task
 
-
 SLACK = timedelta(minutes=10)  # what another scheduler was about to delete when it died
 
 

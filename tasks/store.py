@@ -154,26 +154,31 @@ def end_attempt(session: Session, task: Task, move: Move, outcome: Outcome) -> N
 def dispatch_due(session: Session, limit: int) -> list[Settled]:
     """Make up to `limit` tasks pending whose time has come, the longest due first."""
     due = _sweep(session, Move.DISPATCH, Task.run_at, limit)
-    return [settled for settled, _ in due]
+    return [settled for settled, *_ in due]
 
 
 def expire(session: Session, limit: int) -> list[Settled]:
     """Cancel up to `limit` tasks that nobody started before they expired."""
     late = _sweep(session, Move.EXPIRE, Task.expires_at, limit)
-    for settled, was in late:
-        audit.record(session, audit.CLOCK, "task.expire", subject=str(settled.id), from_status=was)
-    return [settled for settled, _ in late]
+    audit.record_all(
+        session,
+        [
+            audit.of_move(audit.CLOCK, Move.EXPIRE, settled.id, was, pending_since)
+            for settled, was, pending_since in late
+        ],
+    )
+    return [settled for settled, *_ in late]
 
 
 def _sweep(
     session: Session, move: Move, when: Mapped[datetime | None], limit: int
-) -> list[tuple[Settled, Status]]:
-    """Make one of the clock's moves where its time has come; also say where each task was.
+) -> list[tuple[Settled, Status, datetime | None]]:
+    """Make one of the clock's moves where its time has come; also say where each task was before.
 
     Rows that others hold are skipped, so any number of schedulers share the work.
     """
     here = (
-        select(Task.id, Task.status, when.label("due"))
+        select(Task.id, Task.status, Task.pending_since, when.label("due"))
         .where(Task.status.in_(move.sources), when <= func.now())
         .order_by(when)
         .limit(limit)
@@ -184,11 +189,13 @@ def _sweep(
         update(Task)
         .where(Task.id == here.c.id)
         .values(**statements.changes_of(move))
-        .returning(*statements.DELIVERY, Task.status, here.c.status.label("was"), here.c.due)
+        .returning(
+            *statements.DELIVERY, Task.status, here.c.status, here.c.pending_since, here.c.due
+        )
     )
     rows = sorted(session.execute(statement), key=lambda row: row.due)
-    swept = [(Settled(*row[:-2]), row.was) for row in rows]
-    note(session, [settled for settled, _ in swept], front=False)
+    swept = [(Settled._make(row[:-3]), *row[-3:-1]) for row in rows]
+    note(session, [settled for settled, *_ in swept], front=False)
     return swept
 
 
