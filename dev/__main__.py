@@ -64,13 +64,13 @@ def run(stack: ExitStack, only_servers: bool) -> None:
 
     environ |= start_servers(stack, environ, data)
     write_dev_env(stack, environ, data / "dev.env")
+    migrate(environ)
     if only_servers:
         say(addresses_of_servers(environ, data) + f"\n{END}\n")
         while True:
             signal.pause()
 
     chosen = settings.load(environ)
-    migrate(environ)
     running = start_processes(stack, environ, chosen)
     wait_until_healthy(running, chosen)
     say(screen(environ, chosen, data))
@@ -126,10 +126,11 @@ def write_dev_env(stack: ExitStack, environ: Mapping[str, str], path: Path) -> N
 
 
 def migrate(environ: Mapping[str, str]) -> None:
+    say("Migrating …")
     command = processes.procfile()[processes.RELEASE]
     with processes.start(processes.RELEASE, command, environ) as release:
         if release.wait(timeout=600) != 0:
-            raise Failed(f"`{command}` failed; its output is above.")
+            raise Failed("The migration failed; its output is above.")
 
 
 def start_processes(
