@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -22,8 +23,8 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ENV_FILES = (".env", ".data/dev.env")  # read below the environment, the first one wins
 
 
-class SettingError(ValueError):
-    """A setting is missing or wrong; the message is one sentence that names it."""
+class SettingError(SystemExit):
+    """A setting is missing or wrong: uncaught, it ends the process with one sentence that names it."""
 
 
 def cpu_count() -> int:
@@ -105,6 +106,18 @@ def days_per_status(text: str) -> Days:
     return days
 
 
+def importable_modules(text: str) -> tuple[str, ...]:
+    """Look for the modules without running them: they are imported later, by who needs them."""
+    for name in items(text):
+        try:
+            found = find_spec(name)
+        except (ImportError, ValueError):
+            found = None
+        if not found:
+            raise ValueError(f"names of modules that can be imported, and {name} cannot")
+    return items(text)
+
+
 RETENTION_TEXT = "succeeded=7,failed=30,cancelled=7"
 RETENTION: Days = {"succeeded": 7, "failed": 30, "cancelled": 7}
 
@@ -135,7 +148,7 @@ class Settings:
     trusted_proxies: int = knob(0, "reverse proxies in front, believed about who asks and how; 1 when the platform sets PORT", at_least=0, at_most=10)
     http_allow_networks: tuple[Network, ...] = knob((), "private networks http.request may reach, such as 10.0.0.0/8")
 
-    task_modules: tuple[str, ...] = knob((), "modules with further kinds of task, such as my_app.tasks", begins="Tasks")
+    task_modules: tuple[str, ...] = knob((), "modules with further kinds of task, such as my_app.tasks", begins="Tasks", read=importable_modules)
     default_task_timeout: float = knob(300, "seconds one attempt may take when its kind does not say", at_least=0.1)
     max_retry_attempts: int = knob(3, "retries after the first attempt when its kind does not say", at_least=0)
     max_crashes: int = knob(3, "crashes of its process after which a task fails", at_least=1)

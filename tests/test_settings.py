@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError, fields
 from ipaddress import ip_network
 from pathlib import Path
@@ -76,9 +79,9 @@ def test_retention_is_one_number_or_a_number_per_status(text, days):
 
 
 def test_lists_are_separated_by_commas():
-    found = load(TASK_MODULES="a.tasks, b.tasks,", HTTP_ALLOW_NETWORKS="10.0.0.0/8,::1/128")
+    found = load(TASK_MODULES="json.tool, logs,", HTTP_ALLOW_NETWORKS="10.0.0.0/8,::1/128")
 
-    assert found.task_modules == ("a.tasks", "b.tasks")
+    assert found.task_modules == ("json.tool", "logs")
     assert found.http_allow_networks == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -93,6 +96,12 @@ def test_lists_are_separated_by_commas():
         ("AUTH", "maybe", "AUTH must be on or off, not 'maybe'."),
         ("QUEUE_STRATEGY", "fair", "QUEUE_STRATEGY must be strict or weighted, not 'fair'."),
         ("DATABASE_URL", "mysql://x", "DATABASE_URL must be a postgresql:// or postgres:// URL."),
+        (
+            "TASK_MODULES",
+            "json,no.such",
+            "TASK_MODULES must be names of modules that can be imported, and no.such cannot, "
+            "not 'json,no.such'.",
+        ),
         (
             "HTTP_ALLOW_NETWORKS",
             "10.0.0.0/99",
@@ -130,6 +139,22 @@ def test_access_without_keys_is_refused_off_loopback():
     with pytest.raises(SettingError, match=r"^AUTH may be off only on loopback"):
         load(AUTH="off", API_HOST="0.0.0.0")
     assert load(AUTH="off").auth is False
+
+
+@pytest.mark.parametrize("module", ["api", "jobs", "scheduler", "alembic current"])
+def test_every_process_says_one_sentence_and_ends(module):
+    environ = {**os.environ, **SERVERS, "WORKER_LEASE": "soon"}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", *module.split()],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr == "WORKER_LEASE must be a number, not 'soon'.\n"
 
 
 def test_secrets_stay_out_of_messages_and_of_the_printed_settings():
