@@ -46,9 +46,12 @@ class Agenda(NamedTuple):
     due: dict[str, float]  # as in `DUE`; what is never owed is left out
 
 
+# Made once: building it would cost more than running it.
+LOOK = select(sql_cast(func.extract("epoch", func.clock_timestamp()), Double), *DUE.values())
+
+
 def look(session: Session) -> Agenda:
     """Ask for everything at once."""
-    clock = sql_cast(func.extract("epoch", func.clock_timestamp()), Double)
-    now, *ahead = session.execute(select(clock, *DUE.values())).one()
+    now, *ahead = session.connection().execute(LOOK).one()
     due = {name: float(each) for name, each in zip(DUE, ahead, strict=True) if each is not None}
     return Agenda(now, due)
