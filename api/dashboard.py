@@ -39,6 +39,7 @@ REGISTRIES = {  # as rq-dashboard calls them: where RQ keeps their ids
     "scheduled": "rq:scheduled:",
     "canceled": "rq:canceled:",
 }
+MOST_SHOWN = 200  # started jobs of one queue that are looked at to tell what workers do
 AWAY = (RedisConnectionError, RedisTimeoutError)
 HARMLESS = str.maketrans("<>&\"'`", "‹›＆”’‘")  # alike to the eye, and nothing to HTML
 
@@ -109,11 +110,17 @@ class ShownWorker(Worker):
     """A worker as far as it is shown; one whose record is malformed is left out."""
 
     job_class = ShownJob
+    holds: str | None = None  # the id of a job that it says it runs
 
     @classmethod
     def all(cls, connection: Any = None, *args: Any, **kwargs: Any) -> list[Any]:
-        found = (cls._read(key, connection) for key in connection.smembers(cls.redis_workers_keys))
-        return [worker for worker in found if worker is not None]
+        running = running_jobs(connection)
+        found = []
+        for key in connection.smembers(cls.redis_workers_keys):
+            if worker := cls._read(key, connection):
+                worker.holds = running.get(worker.name)
+                found.append(worker)
+        return found
 
     @classmethod
     def _read(cls, key: bytes, connection: Any) -> Any:
@@ -132,7 +139,9 @@ class ShownWorker(Worker):
 
     def get_current_job(self) -> Job | None:
         try:
-            return super().get_current_job()
+            if self.holds:
+                return ShownJob.fetch(self.holds, self.connection)
+            return super().get_current_job()  # a stock RQ worker keeps an index of its own
         except AWAY:
             raise
         except Exception:  # noqa: BLE001  # so does a planted execution
@@ -158,6 +167,24 @@ def is_ours(queue: str) -> bool:
         and split[0].replace("-", "").replace("_", "").isalnum()
         and queue.isascii()
     )
+
+
+def running_jobs(connection: Any) -> dict[str, str]:
+    """One job of each worker that runs any, by the worker's name."""
+    members = [
+        member.decode(errors="replace").partition(":")[0]
+        for queue in ShownQueue.all(connection)
+        for member in connection.zrange(f"{REGISTRIES['started']}{queue.name}", 0, MOST_SHOWN - 1)
+    ]
+    with connection.pipeline(transaction=False) as pipeline:
+        for id in members:
+            pipeline.hget(f"rq:job:{id}", "worker_name")
+        names = pipeline.execute(raise_on_error=False)
+    return {
+        name.decode(errors="replace"): id
+        for name, id in zip(names, members, strict=True)
+        if isinstance(name, bytes)
+    }
 
 
 def page_of_jobs(

@@ -122,6 +122,18 @@ def test_a_worker_is_shown_while_it_runs_a_job(
     assert shown["current_job"]["call_string"] == "example_task"
 
 
+def test_our_worker_is_shown_with_a_job_that_it_holds(
+    client: FlaskClient, redis: Redis, queued: str
+) -> None:
+    Worker([QUEUE], connection=redis, name="worker-1").register_birth()
+    redis.hset(f"rq:job:{queued}", mapping={"status": "started", "worker_name": "worker-1"})
+    redis.zadd(f"rq:wip:{QUEUE}", {f"{queued}:1": 9_999_999_999})
+
+    (shown,) = client.get("/rq/0/data/workers.json").json["workers"]
+
+    assert shown["current_job"]["job_id"] == queued
+
+
 @pytest.mark.usefixtures("queued")
 def test_every_page_opens_and_runs_no_script_but_its_own(client: FlaskClient) -> None:
     for path in PAGES:
