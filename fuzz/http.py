@@ -62,7 +62,7 @@ def errors_in(log: Path) -> list[str]:
 
 
 def main(examples: int) -> None:
-    with service(worker=False) as found:
+    with service(works=False) as found:
         callers = {
             "an admin": found.token,
             "a reader": found.make_key(*READER),

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -41,8 +41,8 @@ class Service:
 
 
 @contextmanager
-def service(*, worker: bool = True, **settings: str) -> Iterator[Service]:
-    """Run web processes and, unless told otherwise, a worker, with AUTH on."""
+def service(*, works: bool = True, **settings: str) -> Iterator[Service]:
+    """Run web processes and, if it is to work, a worker and a scheduler, with AUTH on."""
     folder = Path(tempfile.mkdtemp(prefix="service-"))
     with (
         Postgres(folder / "postgres", temporary=True) as postgres,
@@ -66,10 +66,11 @@ def service(*, worker: bool = True, **settings: str) -> Iterator[Service]:
         )
         with started(environ, "api", found.log) as web:
             wait_until_healthy(found.url, web)
-            if worker:
-                with started(environ, "jobs", found.worker_log):
-                    yield found
-            else:
+            with ExitStack() as others:
+                if works:
+                    others.enter_context(started(environ, "jobs", found.worker_log))
+                    scheduler_log = folder / "scheduler.log"
+                    others.enter_context(started(environ, "scheduler", scheduler_log))
                 yield found
 
 

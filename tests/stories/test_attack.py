@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def found() -> Iterator[Service]:
-    with service(worker=False) as found:
+    with service(works=False) as found:
         yield found
 
 
