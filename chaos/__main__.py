@@ -51,11 +51,12 @@ def main(words: list[str]) -> int:
 
 def turn(system: System, seed: int, minutes: float, rate: float, words: list[str]) -> Report:
     """One system's turn, in a place of its own."""
-    planned = plan.draw(seed, minutes, faults_named(words))
+    faults = faults_named(words)
+    planned = plan.draw(seed, minutes, faults)
     stage = Stage()
     with stage:
         say(f"{system.title}: about {planned.seconds:.0f} s, in {stage.folder}")
-        evidence = Run(system, stage, seed, planned, rate).go()
+        evidence = Run(system, stage, seed, planned, rate, faults).go()
     found = report.report_on(evidence, judge(evidence))
     if found.holds:
         stage.remove()

@@ -25,7 +25,12 @@ class Strike:
 
     name: str
     began: float  # seconds of the epoch
-    over: float = 0.0  # … when all was mended, or somebody dead
+    over: float = 0.0  # … when all was mended
+    struck: float | None = None  # … from when recovery counts, if before that
+
+    @property
+    def since(self) -> float:
+        return self.over if self.struck is None else self.struck
 
 
 class AttemptRow(NamedTuple):

@@ -20,7 +20,7 @@ class Recovery:
     """What one fault did to the tasks that were there."""
 
     strike: Strike
-    affected: int  # tasks that were accepted and not finished when it was over
+    affected: int  # tasks that were accepted and not finished then, or came before it was over
     longest: float  # seconds the slowest of them was stranded
     slowest: str | None
 
@@ -36,13 +36,17 @@ def recoveries(evidence: Evidence) -> Iterator[Recovery]:
     for strike in evidence.strikes:
         longest, slowest, affected = 0.0, None, 0
         for id, changes in evidence.history.items():
-            if not unfinished_at(changes, strike.over):
+            if not (unfinished_at(changes, strike.since) or began_in(changes, strike)):
                 continue
             affected += 1
-            seconds = stranded(id, changes, strike.over, lost)
+            seconds = stranded(id, changes, strike.since, lost)
             if seconds > longest:
                 longest, slowest = seconds, id
         yield Recovery(strike, affected, longest, slowest)
+
+
+def began_in(changes: Sequence[Change], strike: Strike) -> bool:
+    return strike.since < changes[0].at < strike.over
 
 
 def unfinished_at(changes: Sequence[Change], moment: float) -> bool:

@@ -29,6 +29,7 @@ class Load:
         self.rate = rate  # requests per second, of all clients
         self._over = threading.Event()
         self._known: deque[str] = deque(maxlen=REMEMBERED)
+        self._slow: deque[str] = deque(maxlen=20)  # not finished for a while yet
         self._failed: deque[str] = deque(maxlen=REMEMBERED)  # finished without success
         self._threads = [
             threading.Thread(target=self._ask_and_ask, args=(number,), daemon=True)
@@ -57,8 +58,16 @@ class Load:
     def over(self) -> bool:
         return self._over.is_set()
 
-    def remember(self, ids: list[str]) -> None:
-        self._known.extend(ids[:5])
+    def remember(self, submission: Submission) -> None:
+        self._known.extend(submission.ids[:5])
+        pairs = zip(submission.ids, submission.asked, strict=False)
+        self._slow.extend(id for id, asked in pairs if takes_a_while(asked))
+
+    def a_slow_id(self) -> str | None:
+        try:
+            return self._slow.pop()
+        except IndexError:
+            return None
 
     def some_id(self, chance: Random) -> str | None:
         return chance.choice(self._known) if self._known else None
@@ -132,7 +141,10 @@ class Customer:
         self._ask_of_one("wait", "GET", "?wait=2")
 
     def cancel(self) -> None:
-        self._ask_of_one("cancel", "POST", "/cancel")
+        """Mostly a task that can still be cancelled."""
+        task_id = self._load.a_slow_id() if self._chance.random() < 0.8 else None
+        if task_id := task_id or self._load.some_id(self._chance):
+            self._ask("cancel", "POST", task_id, "/cancel")
 
     def rerun(self) -> None:
         """Bring back a task that failed, or was cancelled before it had begun."""
@@ -174,7 +186,7 @@ class Customer:
 
     def _done(self, submission: Submission) -> None:
         self._ledger.enter(submission)
-        self._load.remember(submission.ids)
+        self._load.remember(submission)
 
     def _ask_of_one(self, act: str, method: str, suffix: str) -> None:
         if task_id := self._load.some_id(self._chance):
@@ -186,6 +198,10 @@ class Customer:
         self._ledger.enter_request(Request(act, task_id, answer))
         if answer.means is Answered.OK and answer.body and may_be_rerun(answer.body):
             self._load.remember_failed(task_id)
+
+
+def takes_a_while(asked: dict[str, Any]) -> bool:
+    return "delay" in asked or asked.get("payload", {}).get("seconds", 0) > 0.1
 
 
 def may_be_rerun(task: dict[str, Any]) -> bool:

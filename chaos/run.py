@@ -45,6 +45,7 @@ class Run:
     seed: int
     plan: Plan
     rate: float  # requests per second
+    faults: Sequence[Fault]  # of the mix
     strikes: list[Strike] = field(default_factory=list)
 
     def go(self) -> Evidence:
@@ -106,6 +107,7 @@ class Run:
         lanes = [
             threading.Thread(target=self._lane, args=(place, scene, over), daemon=True)
             for place in LANES
+            if any(fault.place == place and not fault.alone for fault in self.faults)
         ]
         for lane in lanes:
             lane.start()
@@ -122,7 +124,7 @@ class Run:
     def _lane(self, place: str, scene: Scene, over: threading.Event) -> None:
         chance = Random(f"{self.seed}/mix/{place}")
         mine = Scene(scene.stage, scene.crew, scene.front, chance, scene.lease, over, scene.notes)
-        faults = [fault for fault in TABLE if fault.place == place and not fault.alone]
+        faults = [each for each in self.faults if each.place == place and not each.alone]
         with suppress(Stopped):
             while True:
                 mine.linger(chance.uniform(0.5, 5))
@@ -132,10 +134,12 @@ class Run:
     def _strike(self, fault: Fault, scene: Scene) -> None:
         strike = Strike(str(fault), time.time())
         self.strikes.append(strike)
+        scene.struck_at = None
         try:
             fault.strike(scene)
         except NUISANCES as nuisance:
             scene.notes.append(f"{fault} was cut short: {nuisance}")
+        strike.struck = scene.struck_at
 
     def _settle(self) -> None:
         """Wait until everything is finished, or nothing has moved for a long time."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from chaos.crew import Crew, Member, Role
+from chaos.executions import under_way
 from chaos.network import Link
 from chaos.stage import Stage
 
@@ -28,11 +29,19 @@ class Scene:
     lease: float
     over: threading.Event = field(default_factory=threading.Event)
     notes: list[str] = field(default_factory=list)  # what faults have to say, for the report
+    struck_at: float | None = None  # since when the rest has to do without what was struck
 
     def linger(self, seconds: float) -> None:
         """Let time pass; at the end of the run, raise `Stopped`."""
         if self.over.wait(seconds):
             raise Stopped
+
+    def struck(self) -> None:
+        """One of several has been struck: from now on the others have to recover what it held.
+
+        Without this word recovery counts from the fault's end.
+        """
+        self.struck_at = time.time()
 
     def until(self, condition: Callable[[], bool], within: float) -> bool:
         """Wait for a moment, closely watched; whether it came."""
@@ -42,6 +51,11 @@ class Scene:
                 return False
             self.linger(0.005)
         return True
+
+    def until_busy(self, worker: Member, within: float = 3) -> None:
+        """Wait until one of its processes is in a handler; go on all the same if none is."""
+        file = self.stage.executions
+        self.until(lambda: file.exists() and under_way(file, worker.children()), within)
 
     def a(self, role: Role) -> Member:
         """One process of this role, by chance."""

@@ -27,6 +27,7 @@ def segfault(scene: Scene) -> None:
 def stop(scene: Scene) -> None:
     """It hangs and is killed when its task's time is up, or here."""
     pid = send(scene, SIGSTOP)
+    scene.struck()
     scene.linger(2)
     if pid:
         with suppress(ProcessLookupError):
@@ -35,7 +36,9 @@ def stop(scene: Scene) -> None:
 
 def send(scene: Scene, number: int) -> int:
     """Send a signal to one horse; return its pid, or 0 if there is none."""
-    horses = scene.a_worker().children()
+    worker = scene.a_worker()
+    scene.until_busy(worker, within=1)
+    horses = worker.children()
     if not horses:
         return 0
     pid = scene.chance.choice(horses)

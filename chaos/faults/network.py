@@ -53,6 +53,7 @@ def partition_one(role: Role, server: str) -> Deed:
     def strike(scene: Scene) -> None:
         (link,) = links_of(scene, role, server, all_of_them=False)
         with link.black_hole():
+            scene.struck()
             scene.linger(scene.lease * 2 + 2)
 
     return strike

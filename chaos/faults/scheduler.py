@@ -25,6 +25,7 @@ def kill_all(scene: Scene) -> None:
 def pause(scene: Scene) -> None:
     """It wakes up with old opinions."""
     with scene.a(Role.SCHEDULER).paused():
+        scene.struck()
         scene.linger(scene.lease * 2)
 
 

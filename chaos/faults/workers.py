@@ -10,15 +10,25 @@ POP, COMMIT = b"EVALSHA", b"COMMIT"
 POPPED = "dtq:popped:"
 
 
-@fault("workers", "kill -9", 2)
+@fault("workers", "kill -9, busy", 3)
+def kill_busy(scene: Scene) -> None:
+    worker = scene.a_worker()
+    scene.until_busy(worker)
+    worker.kill()
+    scene.struck()
+    scene.linger(1)
+
+
+@fault("workers", "kill -9, as it comes", 2)
 def kill(scene: Scene) -> None:
-    """Busy or idle, as it happens to be."""
     scene.a_worker().kill()
+    scene.struck()
     scene.linger(1)
 
 
 @fault("workers", "kill -9 of all at once", 3)
 def kill_all(scene: Scene) -> None:
+    scene.until_busy(scene.a_worker())
     for worker in scene.crew.of(Role.WORKER):
         worker.kill()
     scene.linger(2)
@@ -31,6 +41,7 @@ def kill_between_pop_and_start(scene: Scene) -> None:
     with worker.postgres.black_hole():
         scene.until(lambda: has_popped(scene, worker), within=2)
         worker.kill()
+        scene.struck()
         worker.until_ended(2)
 
 
@@ -43,6 +54,7 @@ def kill_between_start_and_handler(scene: Scene) -> None:
     with link.lose_answers(COMMIT):
         scene.until(lambda: link.lost_answers > before, within=2)
         worker.kill()
+        scene.struck()
         worker.until_ended(2)
 
 
@@ -53,13 +65,17 @@ def kill_after_settle(scene: Scene) -> None:
     with worker.redis.black_hole():
         scene.linger(0.3)
         worker.kill()
+        scene.struck()
         worker.until_ended(2)
 
 
 @fault("workers", "SIGSTOP longer than the lease", 10)
 def pause(scene: Scene) -> None:
     """Its horses go on; what they report in the end is no longer theirs to say."""
-    with scene.a_worker().paused():
+    worker = scene.a_worker()
+    scene.until_busy(worker)
+    with worker.paused():
+        scene.struck()
         scene.linger(scene.lease * 2 + 1)
     scene.linger(1)
 
@@ -67,7 +83,10 @@ def pause(scene: Scene) -> None:
 @fault("workers", "SIGSTOP of a worker and its horses longer than the lease", 10)
 def pause_whole(scene: Scene) -> None:
     """A zombie wakes up in the middle of handlers that others have run meanwhile."""
-    with scene.a_worker().paused(whole=True):
+    worker = scene.a_worker()
+    scene.until_busy(worker)
+    with worker.paused(whole=True):
+        scene.struck()
         scene.linger(scene.lease * 2 + 1)
     scene.linger(1)
 

@@ -87,7 +87,9 @@ def nothing_starts_early(evidence: Evidence, look: Looking) -> None:
     for id, changes in evidence.history.items():
         due = 0.0
         for change in changes:
-            if change.is_now == Status.SCHEDULED and change.run_at:
+            if change.was in FINISHED:
+                due = 0.0  # a rerun is for now
+            elif change.is_now == Status.SCHEDULED and change.run_at:
                 due = change.run_at
             elif change.is_now == Status.RUNNING and due:
                 look.expect(

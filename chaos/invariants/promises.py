@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 
 from chaos.checker import Looking, invariant
@@ -60,7 +61,8 @@ def errors_are_honest(evidence: Evidence, look: Looking) -> None:
 
 
 def what_is_wrong(answer: Answer) -> str:
-    status, took = answer.status, f"{answer.seconds:.1f} s"
+    status = answer.status
+    took = f"{answer.seconds:.1f} s at {time.strftime('%H:%M:%S', time.localtime(answer.at))}"
     if status is None:
         return f"no answer for {took}" if answer.seconds > HANG else ""
     if status >= 500 and status != 503:
