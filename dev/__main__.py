@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import os
-import select
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -20,12 +19,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import settings
-from dev import processes
+from dev import processes, screen
 from dev.guard import end_with_parent
 from dev.labelled import say
-from dev.leash import Leash
+from dev.processes import Formation, ProcessFailed
 from dev.servers import Postgres, Redis, ServerError, is_free
 from settings import SettingError, Settings
+from tasks.sealing import new_key
 
 HERE = {  # what differs from production
     "AUTH": "off",
@@ -33,12 +33,12 @@ HERE = {  # what differs from production
     "HTTP_ALLOW_NETWORKS": "127.0.0.0/8,::1/128",  # http.request may call what runs here
 }
 DATABASE = "tasks"
-END = "  Ctrl-C stops everything."
 GRACE = 15  # seconds a process gets beyond its own grace before it is killed
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Failed(Exception):
-    """It cannot go on; the message says why in one sentence."""
+class Refused(Exception):
+    """It cannot begin; the message says why in one sentence."""
 
 
 def main(only_servers: bool) -> int:
@@ -46,35 +46,38 @@ def main(only_servers: bool) -> int:
         end_with_parent()  # a kill -9 of make is meant for us
     try:
         with ExitStack() as stack:
-            stop_by_signal(stack)
+            unwind_at_signals(stack)
             run(stack, only_servers)
-    except (Failed, ServerError, SettingError) as problem:
-        say(f"{problem}")
+    except (Refused, ServerError, ProcessFailed, SettingError) as problem:
+        say(str(problem))
         return 1
     return 0
 
 
 def run(stack: ExitStack, only_servers: bool) -> None:
-    """Start one after the other; `stack` stops them in reverse when this ends."""
+    """Start one after the other; the stack stops them in reverse."""
     environ = environment()
     data = Path(environ.get("DATA_DIR") or ".data").resolve()
     data.mkdir(parents=True, exist_ok=True)
+    environ["PAYLOAD_KEYS"] = environ.get("PAYLOAD_KEYS") or payload_key(data / "payload-key")
     environ["DATA_DIR"] = str(data)
-    check(environ, only_servers)
+    refuse_wrong_settings(environ, only_servers)
 
     environ |= start_servers(stack, environ, data)
     write_dev_env(stack, environ, data / "dev.env")
-    migrate(environ)
+    say("Migrating …")
+    processes.migrate(environ)
     if only_servers:
-        say(addresses_of_servers(environ, data) + f"\n{END}\n")
+        say(screen.servers_only(environ, data))
         while True:
             signal.pause()
 
     chosen = settings.load(environ)
-    running = start_processes(stack, environ, chosen)
-    wait_until_healthy(running, chosen)
-    say(screen(environ, chosen, data))
-    wait_for_an_end(running)
+    formation = start_processes(stack, environ, chosen)
+    wait_until_healthy(formation, chosen)
+    say(screen.everything(environ, chosen, data))
+    while True:
+        formation.start_again_what_ends()
 
 
 def environment() -> dict[str, str]:
@@ -84,19 +87,27 @@ def environment() -> dict[str, str]:
     return environ
 
 
-def check(environ: Mapping[str, str], only_servers: bool) -> None:
-    """Refuse a wrong setting before anything is started."""
+def refuse_wrong_settings(environ: Mapping[str, str], only_servers: bool) -> None:
+    """Say it before anything is started."""
     chosen = settings.load({"DATABASE_URL": "postgres://", "REDIS_URL": "redis://", **environ})
     if only_servers:
         return
     deadline = time.monotonic() + 5  # one that was just killed may still be on its way out
     while not is_free(chosen.api_port, chosen.api_host):
         if time.monotonic() > deadline:
-            raise Failed(
+            raise Refused(
                 f"Port {chosen.api_port} is taken: stop what uses it, or choose another, "
                 f"as in `API_PORT={chosen.api_port + 1} make run`."
             )
         time.sleep(0.1)
+
+
+def payload_key(path: Path) -> str:
+    """The key that seals secret fields of payloads here: as lasting as the data."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(f"1:{new_key()}")
+    return path.read_text()
 
 
 def start_servers(stack: ExitStack, environ: Mapping[str, str], data: Path) -> dict[str, str]:
@@ -120,53 +131,30 @@ def write_dev_env(stack: ExitStack, environ: Mapping[str, str], path: Path) -> N
     """Tell other programs where the servers are, as long as they are there."""
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
-    names = ("DATABASE_URL", "REDIS_URL", "AUTH")
+    names = ("DATABASE_URL", "REDIS_URL", "AUTH", "PAYLOAD_KEYS")
     path.write_text("".join(f"{name}={shlex.quote(environ[name])}\n" for name in names))
     stack.callback(path.unlink, missing_ok=True)
 
 
-def migrate(environ: Mapping[str, str]) -> None:
-    say("Migrating …")
-    command = processes.procfile()[processes.RELEASE]
-    with processes.start(processes.RELEASE, command, environ) as release:
-        if release.wait(timeout=600) != 0:
-            raise Failed("The migration failed; its output is above.")
+def start_processes(stack: ExitStack, environ: Mapping[str, str], chosen: Settings) -> Formation:
+    formation = Formation(environ, chosen.shutdown_grace + GRACE)
+
+    def stop() -> None:
+        say("Stopping …")
+        at_signals(formation.hurry)  # whoever asks twice will not wait
+        formation.stop()
+
+    stack.callback(stop)
+    formation.start()
+    return formation
 
 
-def start_processes(
-    stack: ExitStack, environ: Mapping[str, str], chosen: Settings
-) -> dict[str, Leash]:
-    running: dict[str, Leash] = {}
-    stack.callback(stop_processes, running)
-    for name, command in processes.procfile().items():
-        if name != processes.RELEASE:
-            grace = chosen.shutdown_grace + GRACE
-            running[name] = processes.start(name, command, environ, grace)
-    return running
-
-
-def stop_processes(running: Mapping[str, Leash]) -> None:
-    """Ask all at once, then wait for each; a second signal grants no more grace."""
-
-    def hurry(number: int, frame: FrameType | None) -> None:
-        for leash in running.values():
-            leash.hurry()
-
-    say("Stopping …")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, hurry)
-    for leash in running.values():
-        leash.ask_to_stop()
-    for leash in running.values():
-        leash.stop()
-
-
-def wait_until_healthy(running: Mapping[str, Leash], chosen: Settings) -> None:
+def wait_until_healthy(formation: Formation, chosen: Settings) -> None:
     deadline = time.monotonic() + 60
     while not answers(f"http://{chosen.api_host}:{chosen.api_port}/health"):
-        wait_for_an_end(running, timeout=0.1)
+        formation.refuse_an_end(within=0.1)
         if time.monotonic() > deadline:
-            raise Failed("The API did not become healthy within a minute; its output is above.")
+            raise ProcessFailed("The API was not healthy within a minute; its output is above.")
 
 
 def answers(url: str) -> bool:
@@ -177,65 +165,23 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_for_an_end(running: Mapping[str, Leash], timeout: float | None = None) -> None:
-    """Wait until a process ends by itself, which none should."""
-    select.select(list(running.values()), [], [], timeout)
-    for name, leash in running.items():
-        if (code := leash.poll()) is not None:
-            raise Failed(f"{name} ended with exit code {code}; its output is above.")
+def unwind_at_signals(stack: ExitStack) -> None:
+    """Let Ctrl-C, SIGTERM and a closed terminal end the story, with everything put away."""
 
-
-def stop_by_signal(stack: ExitStack) -> None:
-    """Ctrl-C, SIGTERM and a closed terminal unwind the stack; nothing is left behind."""
-
-    def unwind(number: int, frame: FrameType | None) -> NoReturn:
-        for another in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(another, signal.SIG_IGN)
+    def unwind() -> NoReturn:
+        at_signals(lambda: None)
         raise SystemExit(0)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, unwind)
     stack.callback(say, "Stopped.")
+    at_signals(unwind)
 
 
-def screen(environ: Mapping[str, str], chosen: Settings, data: Path) -> str:
-    api = f"http://{chosen.api_host}:{chosen.api_port}"
-    lines = [
-        "",
-        f"  API         {api}/api/v1",
-        f"  Docs        {api}/docs",
-        f"  Dashboard   {api}/rq",
-        addresses_of_servers(environ, data),
-    ]
-    if not chosen.auth:
-        lines += [
-            "  AUTH=off: whoever reaches this port may do everything. Only this machine does.",
-            "",
-        ]
-    task = '{"name": "example_task", "payload": {"message": "hello"}}'
-    lines += [
-        "  Try it:",
-        f"  curl -s {api}/api/v1/tasks/ -H 'Content-Type: application/json' \\",
-        f"       -d '{task}'",
-        "",
-        END,
-        "",
-    ]
-    return "\n".join(lines)
+def at_signals(act: Callable[[], object]) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
+        act()
 
-
-def addresses_of_servers(environ: Mapping[str, str], data: Path) -> str:
-    lines = [
-        f"  PostgreSQL  {environ['DATABASE_URL']}",
-        f"  Redis       {environ['REDIS_URL']}",
-        f"              (as DATABASE_URL and REDIS_URL in {shown(data / 'dev.env')})",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def shown(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    for number in ENDING:
+        signal.signal(number, handle)
 
 
 if __name__ == "__main__":

@@ -118,6 +118,11 @@ class Running:
             except (OSError, UnicodeDecodeError):
                 continue
 
+    def main_process(self, command: str) -> int:
+        """The process that runs this line of the Procfile; its children are younger."""
+        asked = command.split()[1:]
+        return min(pid for pid in self.processes() if command_line(pid)[1:] == asked)
+
     def left_nothing(self) -> bool:
         return not self.processes()
 
@@ -133,3 +138,10 @@ class Running:
                 except ProcessLookupError:
                     continue
             self.process.poll()
+
+
+def command_line(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+    except OSError:
+        return []

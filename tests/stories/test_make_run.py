@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from dev.processes import procfile
 from tests.eventually import eventually
 from tests.stories.newcomer import MAKE_RUN, PYTHON_DEV, Running, clone
 
@@ -155,13 +156,25 @@ def test_a_wrong_setting_is_refused_before_anything_starts(folder, name, value, 
     assert running.shown().splitlines() == ["Stopped.", sentence]
 
 
-def test_a_process_that_ends_by_itself_ends_the_rest_and_is_named(folder):
-    running = Running(folder, TASK_MODULES="no.such.module")
+@pytest.mark.parametrize("name", ["web", "worker", "scheduler"])
+def test_a_process_that_was_killed_is_started_again(folder, name):
+    with Running(folder) as running:
+        os.kill(running.main_process(procfile()[name]), signal.SIGKILL)
+
+        eventually(lambda: f"{name} ended with exit code -9; starting it" in running.shown())
+        eventually(lambda: answers(running), within=30)
+        assert running.submit_and_wait("again")["status"] == "succeeded"
+
+
+def test_a_process_that_ends_at_once_ends_the_rest_and_is_named(folder, tmp_path):
+    broken = clone(tmp_path)
+    (broken / "scheduler/__main__.py").write_text("raise SystemExit(3)")
+    running = Running(broken)
 
     assert running.process.wait(timeout=60) == 1
-    last = running.shown().splitlines()[-1]
-    assert last.endswith(" ended with exit code 1; its output is above.")
-    assert last.startswith(("worker", "scheduler"))
+    assert running.shown().splitlines()[-1] == (
+        "scheduler ended with exit code 3; its output is above."
+    )
     assert running.left_nothing()
 
 
