@@ -28,7 +28,7 @@ def schedule(schedule: Schedule) -> dict[str, Any]:
             "priority": schedule.priority,
             "labels": schedule.labels,
             "max_retries": schedule.max_retries,
-            "timeout": schedule.timeout,
+            "timeout": float(schedule.timeout),
         },
         "cron": schedule.cron,
         "every": schedule.every,

@@ -190,7 +190,7 @@ def zones(library: Library, years: int, groups: list[list[str]]) -> dict[str, in
         for expression in right:
             start, end = span(expression, years)
             try:
-                with at_most(120):
+                with at_most(20):
                     begin = start.astimezone(ZoneInfo(names[0])) - timedelta(seconds=1)
                     got = until(library(expression, begin), end)
             except Exception:  # noqa: BLE001  # whatever it raises, it is wrong

@@ -87,7 +87,9 @@ def release_waiting(session: Session, limit: int = SCHEDULES) -> int:
     ticks = {row.schedule_id: row.scheduled_for for row in found}
     taken = _taken(session, schedule_table.c.id.in_(list(ticks)), skip_locked=False)
     shots = [Shot(schedule, Verdict(ticks[schedule.id])) for schedule in taken]
-    return len(write(session, shots, over={FireOutcome.WAITING}))
+    fired = write(session, shots, over={FireOutcome.WAITING})
+    note_fired(session, [shot.schedule.id for shot in fired])
+    return len(fired)
 
 
 def write(session: Session, shots: Sequence[Shot], over: Iterable[FireOutcome] = ()) -> list[Shot]:
@@ -117,6 +119,13 @@ def write(session: Session, shots: Sequence[Shot], over: Iterable[FireOutcome] =
     if fired:
         store.insert_tasks(session, [_task(id, *shot) for id, shot in fired])
     return [shot for _, shot in fired]
+
+
+def note_fired(session: Session, ids: Sequence[UUID]) -> None:
+    """These schedules have just fired, other than by a tick that was due."""
+    session.execute(
+        update(schedule_table).where(schedule_table.c.id.in_(ids)).values(last_fire_at=func.now())
+    )
 
 
 def new_id(now: datetime) -> UUID:

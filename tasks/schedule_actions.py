@@ -132,6 +132,7 @@ def run(schedule_id: UUID, by: Client = ANYBODY) -> Task:
         at = taken.now
         while not firing.write(session, [Shot(taken, Verdict(at, reason="run by hand"))]):
             at += INSTANT  # a tick of this very microsecond exists
+        firing.note_fired(session, [schedule_id])
         _record(session, by, "schedule.run", taken)
         task_id = session.scalars(
             select(ScheduleFire.task_id).where(
@@ -168,6 +169,8 @@ def backfill(
         if not dry_run and ticks:
             shots = [Shot(taken, Verdict(tick.at, reason="backfill")) for tick in ticks]
             firing.write(session, shots, over=SKIPPED)
+            firing.note_fired(session, [schedule_id])
+            session.refresh(schedule)
             details = {"from": start.isoformat(), "to": end.isoformat(), "ticks": len(ticks)}
             _record(session, by, "schedule.backfill", schedule, details)
     return Backfill(schedule, ticks, dry_run)

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from scheduler.fire_schedules import fire_schedules
+from tests.api.guarded import Caller, make_key
 from tests.rows import ago
 from tests.schedule_rows import a_schedule, database_time, fires_of, tasks_of
 
@@ -451,7 +453,8 @@ class TestRunning:
         (fire,) = fires_of(schedule.id)
         assert (fire.outcome, fire.reason) == ("fired", "run by hand")
         again = client.get(f"{PATH}/{schedule.id}").json
-        assert again["next_fire_at"] == (None if paused else again["next_fire_at"])
+        assert again["last_fire_at"] == task["created_at"]
+        assert again["paused"] is paused
 
     def test_each_run_is_one_of_its_own(self, client: FlaskClient) -> None:
         schedule = a_schedule(due=False)
@@ -535,6 +538,46 @@ class TestBackfilling:
         answer = client.post(f"{PATH}/{schedule.id}/backfill", json=span)
 
         assert problems(answer).keys() == {"from", "to"}
+
+
+class TestBehindTheGate:
+    def test_reading_needs_one_scope_and_changing_another(self, guarded: Flask) -> None:
+        reader = Caller(guarded.test_client(), make_key("tasks:read"))
+        manager = Caller(guarded.test_client(), make_key("schedules:manage"))
+
+        made = manager.post(f"{PATH}/", json=DAILY)
+
+        assert made.status_code == 201
+        assert reader.post(f"{PATH}/", json=DAILY).status_code == 403
+        assert reader.get(made.headers["Location"]).status_code == 200
+        assert manager.get(made.headers["Location"]).status_code == 403
+
+    def test_payloads_need_a_scope_of_their_own(self, guarded: Flask) -> None:
+        schedule = a_schedule(payload={"message": "hush"})
+
+        for scopes, payload in (
+            (["tasks:read"], None),
+            (["tasks:read", "payloads:read"], {"message": "hush"}),
+        ):
+            caller = Caller(guarded.test_client(), make_key(*scopes))
+            assert caller.get(f"{PATH}/{schedule.id}").json["task"]["payload"] == payload
+
+    def test_a_key_bound_to_queues_knows_of_no_others(self, guarded: Flask) -> None:
+        ours, theirs = a_schedule(queue_name="mail"), a_schedule(queue_name="bills")
+        scopes = ("tasks:read", "schedules:manage")
+        bound = Caller(guarded.test_client(), make_key(*scopes, queues=["mail"]))
+        elsewhere = DAILY | {"task": DAILY["task"] | {"queue_name": "bills"}}
+
+        items = bound.get(f"{PATH}/").json["items"]
+
+        assert [each["id"] for each in items] == [str(ours.id)]
+        assert bound.get(f"{PATH}/{theirs.id}").status_code == 404
+        assert bound.post(f"{PATH}/{theirs.id}/run").status_code == 404
+        assert bound.post(f"{PATH}/", json=DAILY).status_code == 403
+        assert bound.post(f"{PATH}/", json=elsewhere).status_code == 403
+        moved = bound.ask("PATCH", f"{PATH}/{ours.id}", json={"task": {"queue_name": "bills"}})
+        back = bound.ask("PATCH", f"{PATH}/{ours.id}", json={"task": {"queue_name": None}})
+        assert (moved.status_code, back.status_code) == (403, 403)
 
 
 def test_every_act_is_in_the_audit(client: FlaskClient, create) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -134,7 +135,7 @@ def service(folder: Path) -> Iterator[tuple[Postgres, Redis, dict[str, str]]]:
 
 def tell(ticks: int, *, schedules_at_once: int = 100, worker: bool = True) -> Story:
     """Let about so many ticks come while things go wrong, and say what became of them."""
-    seconds = max(12, round(ticks / (schedules_at_once * PER_SECOND)))
+    seconds = max(12, ceil(ticks / (schedules_at_once * PER_SECOND)))
     story = Story(clock=wrong_clock.how())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="exactly-once-")))
