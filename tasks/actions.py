@@ -122,7 +122,9 @@ def submit_once(submissions: Sequence[Submission], once: Once, by: Client = ANYB
     """
     digest = sealing.vault().fingerprint(once.request)
     with sessions.begin() as session:
-        known = idempotency.recall(session, by.principal, once.key, digest)
+        known = idempotency.recall(
+            session, by.principal, once.key, digest, _terms.idempotency_key_hours
+        )
     if known is not None:
         return Submitted(known, replayed=True)
     rows = rows_of(submissions)

@@ -15,9 +15,17 @@ from tasks.errors import IdempotencyKeyReused
 from tasks.models import IdempotencyKey
 
 
-def recall(session: Session, principal: str, key: str, digest: bytes) -> list[UUID] | None:
-    """The task ids of the first answer to this key, or None if it is new."""
-    known = session.get(IdempotencyKey, (principal, key))
+def recall(
+    session: Session, principal: str, key: str, digest: bytes, hours: float
+) -> list[UUID] | None:
+    """The task ids of the first answer to this key, or None if it is new, or too old to count."""
+    known = session.scalar(
+        select(IdempotencyKey).where(
+            IdempotencyKey.principal == principal,
+            IdempotencyKey.key == key,
+            IdempotencyKey.created_at >= func.now() - timedelta(hours=hours),
+        )
+    )
     if known is None:
         return None
     if known.request_hash != digest:
@@ -51,7 +59,7 @@ def remember(
             where=IdempotencyKey.created_at < func.now() - timedelta(hours=hours),
         ).returning(IdempotencyKey.key)
     )
-    return None if taken is not None else recall(session, principal, key, digest)
+    return None if taken is not None else recall(session, principal, key, digest, hours)
 
 
 def prune(session: Session, hours: float, limit: int) -> int:

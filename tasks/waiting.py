@@ -73,11 +73,11 @@ class Waiters:
 
     def _listen(self) -> None:
         looked = 0.0
-        while True:
+        while not self._closed:
             try:
                 with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
                     channel.subscribe(CHANNEL)
-                    while True:
+                    while not self._closed:
                         left = looked + LOOK_EVERY - time.monotonic()
                         if left <= 0:
                             self._look()
