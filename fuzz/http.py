@@ -35,7 +35,7 @@ def attack(found: Service, examples: int, *, token: str | None, **options: str) 
         command += ["--url", found.url]
     done = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=found.log.parent,  # it leaves files behind
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
