@@ -29,7 +29,13 @@ def main() -> None:
         chosen.redis_url, patience=min(2.0, patience), verify_tls=chosen.redis_tls_verify
     )
     carrier = broker.Broker(redis)
-    database.open(chosen.database_url, carrier, connections=2, patience=patience)
+    database.open(
+        chosen.database_url,
+        carrier,
+        connections=2,
+        patience=patience,
+        stillness=chosen.worker_lease,
+    )
     catalog.load([*SHIPPED, *chosen.task_modules])
     sealing.configure(Vault(chosen.payload_keys))
     handlers.configure(

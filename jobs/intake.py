@@ -100,7 +100,7 @@ class Intake:
             return []
         doubtful, self._in_doubt = self._in_doubt, True
         ids = [id for id in self._undecided if _is_id(id)]
-        with sessions.begin() as session:
+        with sessions.begin("start") as session:
             claimed = store.start_many(session, ids, self._worker_id, self._kinds)
         if len(claimed) < len(self._undecided):
             done = {str(each.id) for each in claimed}

@@ -17,6 +17,7 @@ from tasks import catalog, scrubbing, sealing, store
 from tasks.catalog import Kind
 from tasks.database import Session, sessions
 from tasks.errors import GiveUp, ResultTooLarge
+from tasks.failpoints import reach
 from tasks.lifecycle import Move, Outcome
 
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an escaped NUL, which PostgreSQL's JSON cannot hold
@@ -44,7 +45,9 @@ class Performance:
                 attempt=assignment.attempt,
                 request_id=assignment.request_id,
             ):
+                reach("run", "before")
                 result = self._call(catalog.kind(assignment.name))
+                reach("run", "after")
                 report = succeeded(assignment, result, time.monotonic() - began)
                 if self._session is not None:
                     self._commit_together(report, self._session)

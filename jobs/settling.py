@@ -111,7 +111,7 @@ class Outbox:
         settlements = [each.settlement for each in batch if not each.settled]
         on_record = [each for each in batch if each.settled]
         try:
-            with sessions.begin() as session:
+            with sessions.begin("settle") as session:
                 accepted = {each.id for each in store.settle_many(session, settlements)}
                 note_finished(session, [each.settlement.task_id for each in on_record])
                 doubtful = [each for each in settlements if each.task_id not in accepted]

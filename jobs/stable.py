@@ -19,6 +19,7 @@ import orjson
 from jobs.assignment import Assignment, Progress, Report, read
 from jobs.channel import Channel, pair
 from jobs.horse import HorseTerms, be_a_horse
+from tasks.database import begin_anew_after_fork
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Death:
     pid: int
     cause: str  # in words: the signal, or the exit code
     peak_megabytes: float
+    last_words: list["tuple[Assigned, Report] | Progress"]  # said, and not yet heard
     began: list[Assigned]  # what it had read and not reported
     unread: list[Assigned]  # what it had not read: certainly not begun
     culprit: str | None  # the task it was killed for, by its own worker
@@ -277,11 +279,13 @@ class Stable:
 
     def _bury(self, horse: Mount, status: int, usage: Any) -> Death:
         self.on_death(horse)
+        last_words = list(self.hear(horse))
         unread = self.take_back(horse)
         death = Death(
             pid=horse.pid,
             cause=_cause(status),
             peak_megabytes=round(usage.ru_maxrss / 1024, 1) if usage else 0.0,
+            last_words=last_words,
             began=list(horse.assigned.values()),
             unread=unread,
             culprit=horse.culprit,
@@ -308,6 +312,7 @@ def _become_child(parent: int, channel: Channel, orders: Channel) -> None:
     os.dup2(SPARE, CHANNEL)
     os.dup2(SPARE + 1, ORDERS)
     os.closerange(FIRST_FREE, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    begin_anew_after_fork()
     random.seed()
 
 

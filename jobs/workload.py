@@ -100,12 +100,15 @@ class Workload:
         """Take in what the horses say."""
         for horse in self._stable.horses.values():
             for word in self._stable.hear(horse):
-                if isinstance(word, Progress):
-                    self._progress[word.task_id] = word
-                else:
-                    self._on_report(*word)
+                self._on_word(word)
         if self._hand:
             self.place()
+
+    def _on_word(self, word: tuple[Assigned, Report] | Progress) -> None:
+        if isinstance(word, Progress):
+            self._progress[word.task_id] = word
+        else:
+            self._on_report(*word)
 
     def _on_report(self, assigned: Assigned, report: Report) -> None:
         if not assigned.io:
@@ -126,6 +129,8 @@ class Workload:
                 death.cause,
                 death.peak_megabytes,
             )
+        for word in death.last_words:
+            self._on_word(word)
         now = time.monotonic()
         self._hand += [(now, each.assignment) for each in death.unread]
         for each in death.began:

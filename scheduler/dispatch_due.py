@@ -6,5 +6,5 @@ from tasks.database import sessions
 
 def dispatch_due(batch: int) -> int:
     """Return how many tasks became pending, at most `batch`."""
-    with sessions.begin() as session:
+    with sessions.begin("dispatch") as session:
         return len(store.dispatch_due(session, batch))

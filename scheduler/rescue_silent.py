@@ -21,7 +21,7 @@ BACKOFF = Backoff()
 def rescue_silent(lease: timedelta, max_crashes: int, attention: Attention) -> int:
     """Bury whoever fell silent, and rescue what they held; return how many attempts were lost."""
     if attention.is_whole:
-        with sessions.begin() as session:
+        with sessions.begin("bury") as session:
             silent = leases.bury_silent(session, lease)
         if silent:
             log.warning("presumed dead after %s of silence: %s", lease, ", ".join(silent))
@@ -30,7 +30,7 @@ def rescue_silent(lease: timedelta, max_crashes: int, attention: Attention) -> i
 
 def rescue_orphans(max_crashes: int) -> int:
     """Rescue what nobody alive holds, however it came to that; return how many attempts."""
-    with sessions.begin() as session:
+    with sessions.begin("rescue") as session:
         orphans = leases.orphans(session, BATCH)
         words = [last_word(task, max_crashes) for task in orphans]
         return len(store.settle_many(session, words)) if words else 0

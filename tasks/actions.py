@@ -129,7 +129,7 @@ def submit_once(submissions: Sequence[Submission], once: Once, by: Client = ANYB
         return Submitted(known, replayed=True)
     rows = rows_of(submissions)
     ids = [row["id"] for row in rows]
-    with sessions.begin() as session:
+    with sessions.begin("submit") as session:
         first = idempotency.remember(
             session, by.principal, once.key, digest, ids, _terms.idempotency_key_hours
         )

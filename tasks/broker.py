@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -22,6 +22,7 @@ from rq.utils import utcformat
 
 from tasks import clock
 from tasks.errors import BrokerUnavailable, UnfitServer
+from tasks.failpoints import reach
 from tasks.lifecycle import Priority
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,12 @@ POPPERS = "dtq:poppers"  # the keys of those sets
 # KEYS: queue list, rq:queues. ARGV: queue name, description, timeout, now, where, ids …
 # Where: "front", "back", or "missing" (at the back, and only what has no well-formed job).
 PUSH = f"""
+local function heal(key, kind)
+  local found = redis.call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then redis.call('UNLINK', key) end
+end
+heal(KEYS[1], 'list')
+heal(KEYS[2], 'set')
 redis.call('SADD', KEYS[2], 'rq:queue:' .. ARGV[1])
 local side = ARGV[5] == 'front' and 'LPUSH' or 'RPUSH'
 local pushed = 0
@@ -205,6 +212,15 @@ class Broker:
         self._pop = redis.register_script(POP)
         self._ended = redis.register_script(ENDED)
 
+    def anew(self) -> "Broker":
+        """The same way to Redis, over connections of its own."""
+        pool = self.redis.connection_pool
+        return Broker(
+            Redis.from_pool(
+                ConnectionPool(connection_class=pool.connection_class, **pool.connection_kwargs)
+            )
+        )
+
     def push(self, deliveries: Sequence[Delivery]) -> bool:
         """Queue these tasks in one round trip; whether that was acknowledged. Never raises."""
         if not self._breaker.lets_through():
@@ -231,10 +247,13 @@ class Broker:
 
     def _queue(self, deliveries: Sequence[Delivery], *, only_missing: bool) -> int:
         now = utcformat(clock.now())
+        reach("push", "before")
         try:
-            return self._send(deliveries, now, only_missing)
+            pushed = self._send(deliveries, now, only_missing)
         except RedisConnectionError:  # a connection from before a restart: once more, on a new one
-            return self._send(deliveries, now, only_missing)
+            pushed = self._send(deliveries, now, only_missing)
+        reach("push", "after")
+        return pushed
 
     def _send(self, deliveries: Sequence[Delivery], now: str, only_missing: bool) -> int:
         def group(delivery: Delivery) -> tuple[str, str, float, str]:
@@ -296,10 +315,12 @@ class Broker:
         id of a queue that is not wanted ends that queue, so that order is kept. `leave` are ids
         that leave the popped set: they were started or refused.
         """
+        reach("pop", "before")
         found = self._pop(
             keys=[POPPED + worker_id, *(f"rq:queue:{queue}" for queue in queues)],
             args=[ordinary, waiting, len(waiting_kinds), *waiting_kinds, *leave],
         )
+        reach("pop", "after")
         return [id.decode(errors="replace") for id in cast(list[bytes], found)]
 
     def leave(self, worker_id: str, ids: Sequence[str]) -> None:
@@ -314,7 +335,9 @@ class Broker:
         args: list[str | int] = [stamp, stamp + ttl, ttl, worker_id, utcformat(now)]
         for end in ends:
             args += [str(end.id), end.queue, end.status, end.execution]
+        reach("mirror", "before")
         self._ended(keys=[], args=args)
+        reach("mirror", "after")
 
     def popped_by(self, worker_id: str) -> list[str]:
         """The ids a worker popped and has neither started nor refused."""

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tasks.broker import Broker, Delivery
 from tasks.errors import DatabaseUnavailable, Unstorable
+from tasks.failpoints import reach
 from tasks.patience import wait_at_most
 
 UNAVAILABLE = (
@@ -27,11 +28,16 @@ class Sessions(sessionmaker[Session]):
     """Where sessions come from; an outage of PostgreSQL is called `DatabaseUnavailable`."""
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
-        """One transaction: committed at the end of the block, rolled back by an exception."""
+    def begin(self, step: str = "") -> Iterator[Session]:
+        """One transaction: committed at the end of the block, rolled back by an exception.
+
+        A `step` that the guarantee depends on has a name, for the tests that make it fail.
+        """
         try:
             with self() as session, session.begin():
                 yield session
+                reach(step, "before")
+            reach(step, "after")
         except UNAVAILABLE as error:
             raise DatabaseUnavailable() from error
         except sqlalchemy_errors.DataError as error:
@@ -48,16 +54,25 @@ sessions = Sessions(expire_on_commit=False)
 _broker: Broker | None = None
 
 
+_stillness: float | None = None  # seconds a transaction of this process may do nothing
+
+
 def open(
-    url: str, broker: Broker | None = None, *, connections: int = 4, patience: float = 1.5
+    url: str,
+    broker: Broker | None = None,
+    *,
+    connections: int = 4,
+    patience: float = 1.5,
+    stillness: float = 10.0,
 ) -> Engine:
     """Use this database, and push what becomes pending through this broker.
 
     `connections` is the pool's size; `patience` the seconds a statement, a connection or a free
-    place in the pool is waited for.
+    place in the pool is waited for. `stillness` is for the server: a transaction that has done
+    nothing for so many seconds is ended, so that a process that hangs holds no rows locked.
     """
-    global _broker
-    _broker = broker
+    global _broker, _stillness
+    _broker, _stillness = broker, stillness
     wait_at_most(patience)
     engine = create_engine(
         url,
@@ -67,8 +82,28 @@ def open(
         pool_use_lifo=True,
         connect_args={"connect_timeout": max(2, int(patience)), "application_name": "task-queue"},
     )
+    event.listen(engine, "connect", _limit_stillness)
     sessions.configure(bind=engine)
     return engine
+
+
+def _limit_stillness(connection: Any, record: Any) -> None:
+    milliseconds = int((_stillness or 0) * 1000)  # 0 switches the limit off
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
+    connection.commit()
+
+
+def begin_anew_after_fork() -> None:
+    """Use connections of this process's own, without limits: a handler may take its time.
+
+    Those of the parent are left alone.
+    """
+    global _broker, _stillness
+    _broker, _stillness = _broker and _broker.anew(), None
+    wait_at_most(None)
+    if bind := sessions.kw.get("bind"):
+        bind.dispose(close=False)
 
 
 def engine() -> Engine:

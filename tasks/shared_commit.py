@@ -73,7 +73,7 @@ class SharedCommit:
 
     def _commit(self, batch: list[Entry]) -> None:
         try:
-            with sessions.begin() as session:
+            with sessions.begin("submit") as session:
                 stored = store.insert_tasks(session, [row for entry in batch for row in entry.rows])
                 audit.record_all(session, [act for entry in batch for act in entry.acts])
         except DatabaseUnavailable as error:

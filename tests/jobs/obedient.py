@@ -10,12 +10,15 @@ import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema, fields
 from sqlalchemy import text
 
 from jobs.context import Context
+from tasks import actions
+from tasks.actions import Submission
 from tasks.catalog import handles
 from tasks.errors import GiveUp, RetryLater, Snooze
 from tasks.retry import Backoff
@@ -47,6 +50,9 @@ def obey(do: str, seconds: float, value: Any, context: Context) -> Any:
         "log": lambda: context.logger.info("a word from the handler") or context.idempotency_key,
         "count": lambda: _count(context),
         "count and raise": lambda: _count(context) or _raise(ValueError("after counting")),
+        "note": lambda: _note(value, context),
+        "note and fail once": lambda: (_note(value, context), _fail_once(context))[1],
+        "submit": lambda: str(actions.submit(Submission(name="obey")).id),
         "who": lambda: {"pid": os.getpid(), "thread": threading.current_thread().name},
         "surround": lambda: logging.getLogger("elsewhere").info("deep inside"),
         "set": lambda: {1, 2},
@@ -66,6 +72,19 @@ def _swallow(seconds: float) -> None:
     while time.monotonic() < end:
         with suppress(BaseException):  # the handler that must be killed
             time.sleep(0.05)
+
+
+def _note(path: str, context: Context) -> int:
+    """Leave a line that proves this execution."""
+    with Path(path).open("a") as file:
+        file.write(f"{context.task_id} {context.attempt}\n")
+    return context.attempt
+
+
+def _fail_once(context: Context) -> int:
+    if context.attempt == 1:
+        raise ValueError("the first attempt fails")
+    return context.attempt
 
 
 def _say(context: Context, seconds: float) -> None:

@@ -353,6 +353,21 @@ def test_a_failed_handlers_writes_are_undone(a_running_worker: Start) -> None:
     assert counted() == 0
 
 
+def test_replaced_horses_have_connections_of_their_own(
+    a_running_worker: Start, sessions: Sessions
+) -> None:
+    worker = a_running_worker(worker_concurrency=1)
+    finished(submit())
+    os.kill(worker.horses()[0], signal.SIGKILL)
+    eventually(lambda: len(worker.horses()) == 1)
+
+    first, second = finished(submit("count")), finished(submit("submit"))
+
+    assert (first.status, second.status) == (Status.SUCCEEDED, Status.SUCCEEDED)
+    assert counted() == 1
+    assert finished(UUID(second.result), within=2).status is Status.SUCCEEDED  # pushed at once
+
+
 # -- the end of a worker ----------------------------------------------------------------------
 
 
