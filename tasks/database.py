@@ -80,6 +80,7 @@ def open(
         max_overflow=0,
         pool_timeout=patience,
         pool_use_lifo=True,
+        hide_parameters=True,  # errors are logged, payloads are not
         connect_args={"connect_timeout": max(2, int(patience)), "application_name": "task-queue"},
     )
     event.listen(engine, "connect", _limit_stillness)
