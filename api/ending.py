@@ -1,31 +1,37 @@
 """How a web process ends: with its parent, and without keeping waiting clients waiting."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import threading
+import time
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 
 from flask import Flask
 
 from api.waiting import WaitingRoom
 
-PR_SET_PDEATHSIG = 1
 ENDS = (signal.SIGTERM, signal.SIGINT)
+AGAIN = 0.5  # seconds; the server's own handler of SIGTERM may not be in place yet
+PATIENCE = 20  # times SIGTERM is sent before the process ends without it
 
 
 def end_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the web server's main process dies, however it dies.
+    """Let this process end when the web server's main process dies, however it dies.
 
-    Left behind, this process would go on answering beside the next server on the same port.
+    Left behind, it would go on answering beside the next server on the same port.
     """
-    parent = multiprocessing.parent_process()
-    if parent is None or sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent.pid:  # it died before the kernel was asked
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_end_after, args=(parent,), name="orphaned", daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    wait([parent.sentinel])
+    for _ in range(PATIENCE):
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(AGAIN)
+    os._exit(1)
 
 
 def let_waiters_go_at_the_end(app: Flask) -> None:

@@ -36,6 +36,7 @@ from tasks.errors import (
     TaskNotFound,
     TooManyTasks,
     UnknownKind,
+    Unstorable,
 )
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ REFUSALS: dict[type[Exception], Refusal] = {
         422, lambda error: {"headers": {"Idempotency-Key": [str(error)]}},
         {"headers": {"Idempotency-Key": [IdempotencyKeyReused.__doc__]}},
     ),
+    Unstorable: Refusal(422),
     DatabaseUnavailable: Refusal(503, retry_after=RETRY_AFTER),
     BrokerUnavailable: Refusal(503, retry_after=RETRY_AFTER),
 }
