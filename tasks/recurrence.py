@@ -98,11 +98,11 @@ def note(rule: Rule, tick: Tick) -> str | None:
     """What is special about a tick's local time, in words that begin with `gap` or `fold`."""
     if tick.wanted is not None:
         return f"gap: {tick.wanted:%H:%M:%S} does not exist on this day; right after the gap"
-    local = tick.at.astimezone(rule.zone)
-    first, second = (local.replace(fold=fold).utcoffset() for fold in (0, 1))
-    if first == second:
+    occurrence = zones.occurrence(rule.zone, tick.at)
+    if occurrence is None:
         return None
-    return f"fold: {local:%H:%M:%S} exists twice on this day; the {('first', 'second')[local.fold]}"
+    local = tick.at.astimezone(rule.zone)
+    return f"fold: {local:%H:%M:%S} exists twice on this day; the {occurrence}"
 
 
 def jitter(schedule_id: UUID, tick: datetime, at_most: timedelta) -> timedelta:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
-from itertools import count
+from itertools import count, islice
 from zoneinfo import ZoneInfo
 
 import tzdata
@@ -58,6 +58,18 @@ def stretches(zone: ZoneInfo, moment: datetime) -> Iterator[Stretch]:
         if year > LAST_YEAR:
             return
         yield from (each for each in _stretches_of_year(zone, year) if each.end > moment)
+
+
+def occurrence(zone: ZoneInfo, moment: datetime) -> str | None:
+    """Whether this is the first or the second time that clocks show what they do; None: the only.
+
+    `datetime.fold` does not tell: it is wrong near the end of a zone's list of changes.
+    """
+    here, then = islice(stretches(zone, moment), 2)
+    shown = moment.astimezone(UTC).replace(tzinfo=None) + here.offset
+    if shown < here.closed_before:
+        return "second"
+    return "first" if shown >= then.opens else None
 
 
 @lru_cache(maxsize=8192)

@@ -5,7 +5,7 @@ nothing here knows where a zone's clock changes are; they show only as a jump of
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -84,14 +84,16 @@ def moments(
     the clocks jump over it, at the jump. A schedule of every hour keeps pace with elapsed time.
     """
     step = seen[1][0] - seen[0][0]
-    before = seen[0][1]
+    before = latest = seen[0][1]
     for moment, local in seen[1:]:
-        fires = cron.matches(local) and (cron.every_hour or local.fold == 0)
-        if not cron.every_hour and gap == "run_after":
+        # By what clocks show, not by `fold`, which zoneinfo has wrong in Nuuk on 28 October 2023.
+        is_new, latest = local > latest, max(local, latest)
+        fires = cron.matches(local) and (cron.every_hour or is_new)
+        if local - before > step and not cron.every_hour and gap == "run_after":
             missing = before.replace(tzinfo=None) + step
             while not fires and missing < local.replace(tzinfo=None):
                 fires = cron.matches(missing)
                 missing += step
         if fires:
-            yield moment.astimezone(UTC)
+            yield moment
         before = local

@@ -124,6 +124,15 @@ def test_notes_mark_gaps_and_folds() -> None:
     assert notes(Rule(every=timedelta(days=1)), AUTUMN, 1) == [None]
 
 
+def test_an_offset_that_only_changes_its_name_is_no_fold() -> None:
+    rule = Rule(cron="45 23 * * *", timezone="America/Nuuk")  # from summer to winter time, -02
+
+    (tick,) = recurrence.upcoming(rule, datetime(2023, 10, 28, 12, tzinfo=UTC), 1)
+
+    assert tick.at == datetime(2023, 10, 29, 1, 45, tzinfo=UTC)
+    assert recurrence.note(rule, tick) is None
+
+
 def test_a_zone_that_lost_a_whole_day_runs_its_work_after_it() -> None:
     rule = Rule(cron="0 12 * * *", timezone="Pacific/Apia")  # 30 December 2011 did not exist there
     start = datetime(2011, 12, 29, 12, tzinfo=UTC)
