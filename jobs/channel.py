@@ -30,36 +30,46 @@ class Channel:
     def fileno(self) -> int:
         return self._end.fileno()
 
-    def send(self, message: bytes, *, wait: bool = True) -> bool:
-        """Send a message; without `wait`, False if the other side is too far behind to take it."""
+    def send(self, message: bytes, tag: bytes = b"-", *, wait: bool = True) -> bool:
+        """Send a message; without `wait`, False if the other side is too far behind to take it.
+
+        The `tag` is one byte that the other side can see before it takes the message.
+        """
         flags = 0 if wait else socket.MSG_DONTWAIT
         try:
             if len(message) <= WHOLE:
-                self._end.send(b"m" + message, flags)
+                self._end.send(tag + b"m" + message, flags)
             else:
                 with tempfile.TemporaryFile() as file:
                     file.write(message)
                     file.flush()
                     descriptor = array("i", [file.fileno()])
                     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)
-                    self._end.sendmsg([b"f"], [rights], flags)
+                    self._end.sendmsg([tag + b"f"], [rights], flags)
         except BlockingIOError:
             return False
         return True
+
+    def peek(self) -> bytes | None:
+        """Wait for a message and see its tag; None if the pair is closed."""
+        try:
+            return self._end.recv(1, socket.MSG_PEEK) or None
+        except OSError:
+            return None
 
     def receive(self, *, wait: bool) -> bytes | None:
         """The next message; None if there is none and `wait` is false, or if the pair is closed."""
         flags = 0 if wait else socket.MSG_DONTWAIT
         try:
-            data, ancillary, _, _ = self._end.recvmsg(WHOLE + 1, ROOM, flags)
+            data, ancillary, _, _ = self._end.recvmsg(WHOLE + 2, ROOM, flags)
         except BlockingIOError:
             return None
         except (ConnectionResetError, OSError):
             return None
         if not data:
             return None
-        if data[:1] == b"m":
-            return data[1:]
+        if data[1:2] == b"m":
+            return data[2:]
         descriptor = array("i", ancillary[0][2])[0]
         with os.fdopen(descriptor, "rb") as file:
             file.seek(0)

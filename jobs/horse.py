@@ -6,6 +6,7 @@ at a time, so that whatever is unread when it dies was certainly not begun.
 
 import os
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import FrameType
@@ -19,6 +20,8 @@ from jobs.perform import Performance
 from jobs.verdict import raised
 from tasks import catalog
 from tasks.errors import Interruption
+
+WAITING = b"w"  # the tag of assignments that run on a thread
 
 
 @dataclass(frozen=True)
@@ -35,19 +38,35 @@ class Horse:
     def __init__(self, channel: Channel, orders: Channel, terms: HorseTerms) -> None:
         self._channel, self._orders, self._terms = channel, orders, terms
         self._interrupts = Interrupts()
+        self._free = threading.Semaphore(terms.threads)
         self._threads = ThreadPoolExecutor(terms.threads, thread_name_prefix="waiting")
         signal.signal(signal.SIGUSR1, self._on_order)
 
     def work(self) -> None:
         """Run assignments until the worker sends no more."""
-        while (message := self._channel.receive(wait=True)) is not None:
-            assignment = Assignment.decode(message)
-            kind = catalog.kinds().get(assignment.name)
-            if kind is not None and kind.io:
-                self._threads.submit(self._attempt, assignment)
-            else:
+        while (tag := self._channel.peek()) is not None:
+            if tag == WAITING:
+                self._free.acquire()  # until then it is unread, and the worker may take it back
+            message = self._channel.receive(wait=False)
+            assignment = None if message is None else Assignment.decode(message)
+            if assignment is not None and tag == WAITING and self._is_waiting(assignment):
+                self._threads.submit(self._attempt_on_thread, assignment)
+                continue
+            if tag == WAITING:  # it was taken back meanwhile; this is another, or none
+                self._free.release()
+            if assignment is not None:
                 self._attempt(assignment)
         self._threads.shutdown(wait=True)
+
+    def _is_waiting(self, assignment: Assignment) -> bool:
+        kind = catalog.kinds().get(assignment.name)
+        return kind is not None and kind.io
+
+    def _attempt_on_thread(self, assignment: Assignment) -> None:
+        try:
+            self._attempt(assignment)
+        finally:
+            self._free.release()
 
     def _attempt(self, assignment: Assignment) -> None:
         performance = Performance(assignment, self._say, self._terms.max_result_bytes)

@@ -10,6 +10,7 @@ import ctypes
 import signal
 import threading
 import time
+from collections import deque
 from types import FrameType
 
 from jobs.perform import Performance
@@ -24,6 +25,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._running: dict[str, tuple[Performance, float, int]] = {}  # id → deadline, thread
+        self._doomed: deque[tuple[str, int]] = deque(maxlen=100)  # cancelled before they began
         self._next = NEVER
         self._main = threading.main_thread().ident
         signal.signal(signal.SIGALRM, self._on_alarm)
@@ -33,6 +35,8 @@ class Interrupts:
         assignment = performance.assignment
         deadline = time.monotonic() + assignment.timeout
         with self._lock:
+            if (assignment.task_id, assignment.attempt) in self._doomed:
+                raise Cancelled()
             self._running[assignment.task_id] = (performance, deadline, threading.get_ident())
         if deadline < self._next:
             self._set_timer(deadline, assignment.timeout)
@@ -49,6 +53,7 @@ class Interrupts:
         with self._lock:
             found = self._running.get(task_id)
             if found is None or found[0].assignment.attempt != attempt:
+                self._doomed.append((task_id, attempt))  # it has ended, or it is about to begin
                 return
             del self._running[task_id]
             found[0].context.cancelled = True

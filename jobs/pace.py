@@ -1,29 +1,46 @@
 """How far ahead a worker may claim: as much as its horses begin within moments.
 
 A claimed task cannot be run by another worker, so claiming ahead is right only while tasks are
-short. The pace follows what recent tasks took; a worker that knows nothing claims one per horse.
+short. The pace follows what recent tasks took; a worker that knows nothing claims one per horse,
+and one per thread.
 """
 
+from typing import NamedTuple
+
 SOON = 0.03  # seconds within which a claimed task should begin
-FURTHEST = 100  # tasks ahead of one horse, however short they are
+FURTHEST = 100  # ordinary tasks ahead of one horse, however short they are
 MEMORY = 0.1  # weight of the latest task in the average
 
 
+class Ahead(NamedTuple):
+    """How much may queue at one horse behind what it runs."""
+
+    ordinary: int  # tasks
+    waiting: float  # tasks per thread, at most 1
+
+
 class Pace:
-    """A moving average of how long ordinary tasks run."""
+    """Moving averages of how long tasks run."""
 
     def __init__(self) -> None:
-        self._average: float | None = None  # seconds
+        self._ordinary: float | None = None  # seconds
+        self._waiting: float | None = None
 
-    def note(self, seconds: float) -> None:
+    def note(self, seconds: float, *, waiting: bool) -> None:
         """A task took this long."""
-        if self._average is None:
-            self._average = seconds
+        if waiting:
+            self._waiting = _average(self._waiting, seconds)
         else:
-            self._average += MEMORY * (seconds - self._average)
+            self._ordinary = _average(self._ordinary, seconds)
 
-    def ahead(self) -> int:
-        """How many tasks may queue behind the one that a horse runs."""
-        if self._average is None:
-            return 0
-        return min(FURTHEST, int(SOON / max(self._average, 1e-6)))
+    def ahead(self) -> Ahead:
+        """How much may be claimed ahead now."""
+        ordinary, waiting = self._ordinary, self._waiting
+        return Ahead(
+            0 if ordinary is None else min(FURTHEST, int(SOON / max(ordinary, 1e-6))),
+            0.0 if waiting is None else min(1.0, SOON / max(waiting, 1e-6)),
+        )
+
+
+def _average(before: float | None, seconds: float) -> float:
+    return seconds if before is None else before + MEMORY * (seconds - before)

@@ -18,7 +18,8 @@ import orjson
 
 from jobs.assignment import Assignment, Progress, Report, read
 from jobs.channel import Channel, pair
-from jobs.horse import HorseTerms, be_a_horse
+from jobs.horse import WAITING, HorseTerms, be_a_horse
+from jobs.pace import Ahead
 from tasks.database import begin_anew_after_fork
 
 log = logging.getLogger(__name__)
@@ -118,21 +119,21 @@ class Stable:
 
     # -- work ---------------------------------------------------------------------------------
 
-    def places(self, ahead: int) -> tuple[int, int]:
+    def places(self, ahead: Ahead) -> tuple[int, int]:
         """How many ordinary and how many waiting tasks the horses can begin soon.
 
-        `ahead` ordinary ones may queue behind the one that runs. A horse that runs an ordinary
+        `ahead` says how many may queue behind those that run. A horse that runs an ordinary
         handler reads no further assignment meanwhile, so it takes no waiting ones.
         """
         ordinary = waiting = 0
         for horse in self.horses.values():
             if not horse.retiring:
                 busy = horse.ordinary()
-                ordinary += max(0, 1 + ahead - busy)
-                waiting += 0 if busy else max(0, self._terms.threads - horse.waiting())
+                ordinary += max(0, 1 + ahead.ordinary - busy)
+                waiting += 0 if busy else max(0, self._threads(ahead) - horse.waiting())
         return ordinary, waiting
 
-    def assign(self, assignment: Assignment, *, io: bool, ahead: int) -> bool:
+    def assign(self, assignment: Assignment, *, io: bool, ahead: Ahead) -> bool:
         """Hand an assignment to the horse that can begin it first; False if none can soon."""
         best: Mount | None = None
         least = 0
@@ -142,18 +143,22 @@ class Stable:
             busy = horse.ordinary()
             if io:
                 load = horse.waiting()
-                fits = not busy and load < self._terms.threads
+                fits = not busy and load < self._threads(ahead)
             else:
                 load = busy * 1000 + horse.waiting()
-                fits = busy <= ahead
+                fits = busy <= ahead.ordinary
             if fits and (best is None or load < least):
                 best, least = horse, load
         if best is None:
             return False
-        if not best.channel.send(assignment.encode(), wait=False):
+        if not best.channel.send(assignment.encode(), WAITING if io else b"o", wait=False):
             return False
         best.assigned[assignment.task_id] = Assigned(assignment, io, time.monotonic())
         return True
+
+    def _threads(self, ahead: Ahead) -> int:
+        """How many waiting tasks one horse may have at a time."""
+        return self._terms.threads + int(self._terms.threads * ahead.waiting)
 
     def hear(self, horse: Mount) -> Iterator[tuple[Assigned, Report] | Progress]:
         """What a horse has to say now: reports with what they report on, and progress."""

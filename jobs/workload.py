@@ -64,11 +64,11 @@ class Workload:
 
     def place(self) -> None:
         """Give what is in hand to horses that can begin it soon."""
-        waiting, self._hand = self._hand, []
+        hand, self._hand = self._hand, []
         ahead = self._pace.ahead()
-        for since, assignment in waiting:
-            kind = catalog.kinds().get(assignment.name)
-            io = kind is not None and kind.io
+        # Waiting ones first: a horse that runs an ordinary handler reads nothing meanwhile.
+        for since, assignment in sorted(hand, key=lambda each: not _is_io(each[1])):
+            io = _is_io(assignment)
             if self._giving_back or not self._stable.assign(assignment, io=io, ahead=ahead):
                 self._hand.append((since, assignment))
 
@@ -111,8 +111,7 @@ class Workload:
             self._on_report(*word)
 
     def _on_report(self, assigned: Assigned, report: Report) -> None:
-        if not assigned.io:
-            self._pace.note(report.seconds)
+        self._pace.note(report.seconds, waiting=assigned.io)
         self._progress.pop(report.task_id, None)
         claim = self._claims.pop(report.task_id)
         if report.move is Move.CANCEL:
@@ -198,6 +197,11 @@ class Workload:
     def show_started(self, mirror: Mirror) -> None:
         queues = {task_id: _queue(claim) for task_id, claim in self._claims.items()}
         mirror.show_started(self._stable.running(), queues)
+
+
+def _is_io(assignment: Assignment) -> bool:
+    kind = catalog.kinds().get(assignment.name)
+    return kind is not None and kind.io
 
 
 def _queue(claim: Started) -> str:
