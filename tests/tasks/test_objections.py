@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks import objections
@@ -52,6 +52,7 @@ def test_a_possible_expression_is_not(cron: str) -> None:
     assert objections.to_future(Rule(cron=cron), NOW) == {}
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=210)
     | st.from_regex(r"[-0-9*/,LW#?A-Z]{1,8}( [-0-9*/,LW#?A-Z]{1,8}){4,5}", fullmatch=True)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import policies, recurrence
@@ -144,6 +144,7 @@ def test_jitter_delays_a_tick_but_not_what_it_is_scheduled_for() -> None:
     assert policies.decide(stands, due).verdicts == [Verdict(tick)]
 
 
+@settings(deadline=None)
 @given(
     rule=st.sampled_from(
         [

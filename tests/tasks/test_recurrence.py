@@ -6,7 +6,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import recurrence
@@ -96,6 +96,7 @@ def test_it_does_not_fire_again_when_asked_in_the_middle_of_a_fold() -> None:
     assert tick is not None and tick.at == AUTUMN + timedelta(days=1, hours=1, minutes=30)
 
 
+@settings(deadline=None)
 @given(minutes=st.integers(-26_000, 26_000), change=st.sampled_from([SPRING, AUTUMN]))
 def test_every_five_minutes_is_every_five_minutes_all_year(minutes: int, change: datetime) -> None:
     rule = Rule(cron="*/5 * * * *", timezone="Europe/Paris")
@@ -238,6 +239,7 @@ def test_it_fires_from_its_start_until_before_its_end(rule: dict) -> None:
     assert [tick.at.hour for tick in found] == [6, 7, 8]
 
 
+@settings(deadline=None)
 @given(
     after=st.datetimes(*YEARS, timezones=st.just(UTC)),
     cron=st.sampled_from(["*/7 * * * *", "30 2 * * *", "*/13 */20 4 * * *", "0 0 1 */2 *"]),
@@ -259,6 +261,7 @@ def test_walking_from_tick_to_tick_is_the_same_as_walking_at_once(
     assert at_once[0] > after
 
 
+@settings(deadline=None)
 @given(tick=st.datetimes(*YEARS, timezones=st.just(UTC)))
 def test_jitter_is_the_same_wherever_it_is_drawn_and_stays_in_bounds(tick: datetime) -> None:
     drawn = recurrence.jitter(SCHEDULE, tick, timedelta(seconds=30))
