@@ -350,7 +350,7 @@ def test_old_ticks_are_pruned_once_their_tasks_are_gone(session, a_task) -> None
     assert session.scalar(select(func.count()).select_from(ScheduleFire)) == 2
 
 
-def test_ten_thousand_due_at_once_are_pending_within_seconds(session) -> None:
+def test_thousands_due_at_once_are_pending_within_seconds(session) -> None:
     first = a_schedule(due=False)
     session.execute(
         text("""
@@ -358,7 +358,7 @@ def test_ten_thousand_due_at_once_are_pending_within_seconds(session) -> None:
                 'id', gen_random_uuid(), 'name', 'copy ' || n,
                 'decided_until', date_trunc('minute', now()) - interval '30 seconds',
                 'next_fire_at', date_trunc('minute', now())))).*
-            FROM schedules AS s, generate_series(1, 10000) AS n WHERE s.id = :id
+            FROM schedules AS s, generate_series(1, 3000) AS n WHERE s.id = :id
         """),
         {"id": first.id},
     )
@@ -371,5 +371,5 @@ def test_ten_thousand_due_at_once_are_pending_within_seconds(session) -> None:
 
     elapsed = session.scalar(select(func.clock_timestamp())) - began
     pending = select(func.count()).where(Task.schedule_id.is_not(None), Task.status == "pending")
-    assert session.scalar(pending) >= 10_000
-    assert elapsed < timedelta(seconds=10)  # 5 s on two idle cores; see the benchmark
+    assert session.scalar(pending) >= 3000
+    assert elapsed < timedelta(seconds=5)  # benchmarks/schedules.py has ten thousand
