@@ -133,9 +133,8 @@ def show(asked: dict[str, Any], task_id: UUID) -> Task:
     With `wait` the answer comes as soon as the task is finished, or as it is when the seconds are
     up. When very many wait it may come earlier.
     """
-    task = patient_look(task_id, asked.get("wait", 0))
-    hide_other_queues(task.queue_name)
-    return task
+    hide_if_bound(task_id)  # before the wait, which would tell that it exists
+    return patient_look(task_id, asked.get("wait", 0))
 
 
 @blueprint.route("/<uuid:task_id>/attempts", methods=["GET"])
