@@ -16,12 +16,18 @@ def database_url() -> str:
     )
 
 
+def is_ours(name: str | None, kind: str, parents: object) -> bool:
+    """Leave alone the tables of programs that share the database."""
+    return kind != "table" or name in Record.metadata.tables
+
+
 def run() -> None:
     engine = create_engine(database_url(), poolclass=pool.NullPool)
     with engine.connect() as connection:
         context.configure(
             connection=connection,
             target_metadata=Record.metadata,
+            include_name=is_ours,
             compare_server_default=False,
             transaction_per_migration=True,
         )

@@ -69,6 +69,11 @@ def rows_of(url: str, query: str) -> list[tuple[object, ...]]:
         return cursor.fetchall()
 
 
+def execute(url: str, statement: str) -> None:
+    with closing(psycopg2.connect(url)) as connection, connection:
+        connection.cursor().execute(statement)
+
+
 def tables(url: str) -> set[object]:
     names = rows_of(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     return {name for (name,) in names}
@@ -90,6 +95,13 @@ def test_up_down_and_up_again_works_on_a_database_with_rows(url, alembic, fill):
 
 def test_nothing_is_missing_from_the_migrations(alembic):
     alembic("upgrade", "head")
+
+    assert "No new upgrade operations detected." in alembic("check")
+
+
+def test_tables_of_others_in_the_same_database_are_left_alone(url, alembic):
+    alembic("upgrade", "head")
+    execute(url, "CREATE TABLE shipments (order_id bigint PRIMARY KEY)")
 
     assert "No new upgrade operations detected." in alembic("check")
 
