@@ -96,6 +96,7 @@ def create_app(settings: Settings) -> Application:
 
     app.url_map.converters["key_id"] = keys.KeyId
     api = documentation.begin_document(app, catalog.kinds().values())
+    api.register_converter(keys.KeyId, keys.KeyId.documented)
     for module in (task_views, schedule_views, kinds, monitoring, keys, audit):
         api.register_blueprint(module.blueprint, url_prefix=PREFIX + module.blueprint.url_prefix)
     api.register_blueprint(health.blueprint)

@@ -38,6 +38,10 @@ class KeyId(BaseConverter):
 
     regex = "[a-z0-9]{10}"
 
+    def documented(self) -> dict[str, str]:
+        """What the OpenAPI document says of it."""
+        return {"type": "string", "pattern": f"^{self.regex}$"}
+
 
 def read_as(schema: Schema) -> Callable[[Any], dict[str, Any]]:
     """What the schema makes of a body, or `InvalidKey` naming every wrong field."""
