@@ -1,6 +1,6 @@
 """Headers that keep browsers from doing more with our pages and files than we mean."""
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from api import wire
 
@@ -8,6 +8,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+
+YEAR = 365 * 24 * 3600  # seconds
 
 
 def register(app: Flask) -> None:
@@ -19,6 +21,8 @@ def protect(response: Response) -> Response:
         return response
     if response.mimetype == "text/html":
         response.headers.setdefault("Content-Security-Policy", POLICY)
+        if request.is_secure:
+            response.headers.setdefault("Strict-Transport-Security", f"max-age={YEAR}")
     for name, value in wire.COMMON:
         response.headers.setdefault(name, value)
     return response

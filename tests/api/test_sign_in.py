@@ -186,6 +186,14 @@ def test_the_page_runs_our_script_alone(guarded: Flask) -> None:
     assert "<script>" not in page.text and "onclick" not in page.text
 
 
+def test_a_browser_that_came_by_https_comes_by_it_from_then_on(guarded: Flask) -> None:
+    client = guarded.test_client()
+
+    assert "Strict-Transport-Security" not in client.get("/sign-in").headers
+    secure = client.get("/sign-in", base_url="https://tasks.example").headers
+    assert secure["Strict-Transport-Security"] == "max-age=31536000"
+
+
 def test_without_a_secret_key_nobody_signs_in_and_the_page_says_why(
     guarded: Flask, postgres_url: str, redis_url: str
 ) -> None:
