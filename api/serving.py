@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ def serve(settings: Settings) -> None:
     """Answer until SIGTERM, and replace a web process that dies."""
     refuse_taken_port(settings.api_host, settings.api_port)
     logging.getLogger("_granian").addFilter(threads_are_meant)
+    os.register_at_fork(after_in_child=forget_handlers)
     Granian(
         "wsgi:app",
         interface=Interfaces.WSGI,
@@ -52,6 +55,12 @@ def refuse_taken_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as problem:
             sys.exit(f"Cannot listen on {host}:{port} (API_HOST, API_PORT): {problem.strerror}.")
+
+
+def forget_handlers() -> None:
+    """Let SIGTERM end a web process that has no handler of its own yet, not run its parent's."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def threads_are_meant(record: logging.LogRecord) -> bool:

@@ -27,17 +27,20 @@ HELLO = b'{"name": "example_task", "payload": {"message": "hello"}}'
 JSON = {"Content-Type": "application/json"}
 
 
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Web:
     """`python -m api` on a port of its own."""
 
     def __init__(self, environ: dict[str, str], log: Path) -> None:
-        self.log = log
-        with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-            self.port = probe.getsockname()[1]
+        self.log, self.port = log, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self.environ = environ | {"API_PORT": str(self.port)}
         self.process = self.start()
-        self.url = f"http://127.0.0.1:{self.port}"
-        eventually(self.is_healthy, within=30)
 
     def start(self) -> subprocess.Popen[bytes]:
         with self.log.open("a") as log:
@@ -75,6 +78,7 @@ class Web:
 @pytest.fixture
 def web(environ: dict[str, str], tmp_path: Path) -> Iterator[Web]:
     web = Web(environ, tmp_path / "web.log")
+    eventually(web.is_healthy, within=30)
     yield web
     web.process.kill()  # which takes its workers with it
     web.process.wait(timeout=30)
@@ -116,6 +120,19 @@ def test_it_ends_at_once_and_answers_whoever_waits(web: Web, broker: Broker) -> 
         assert answer.result(5)["status"] == "pending"
     assert time.monotonic() - began < 5
     assert web.process.returncode == 0
+
+
+@pytest.mark.parametrize("said", ["Spawning worker-1", "Spawning worker-2", "Started worker-1"])
+def test_it_ends_at_once_while_it_is_still_starting(
+    environ: dict[str, str], tmp_path: Path, said: str
+) -> None:
+    web = Web(environ, tmp_path / "web.log")
+    eventually(lambda: said in web.log.read_text(), within=30, every=0.001)
+    began = time.monotonic()
+
+    web.end()
+
+    assert time.monotonic() - began < 5
 
 
 def test_a_taken_port_is_refused_in_a_sentence(web: Web) -> None:
