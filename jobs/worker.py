@@ -109,6 +109,7 @@ class Worker(BaseWorker):
         self._work = Workload(self.name, self._stable, terms.max_crashes)
         self._mirror = Mirror(self._broker, self.name, terms.keep_finished)
         self._registered = self._presented = self._suspended = False
+        self._succeeded = self._failed = 0  # attempts of this life, for RQ's tools
         self._hungry = True  # there may be something to pop
         self._renewed = self._tended = self._looked = 0.0
 
@@ -240,6 +241,8 @@ class Worker(BaseWorker):
             )
         self._work.succeeded -= succeeded
         self._work.failed -= failed
+        self._succeeded += succeeded
+        self._failed += failed
         self._renewed = now
         if not alive:
             self._die_and_begin_again()
@@ -272,6 +275,7 @@ class Worker(BaseWorker):
                 for name in self._intake.queues
             ]
         if not self._presented or not self.connection.exists(self.key):
+            self.ip_address = str(self.connection.client_info()["addr"]).rpartition(":")[0]
             self.register_birth()
             self._presented = True
         elif changed:
@@ -280,6 +284,8 @@ class Worker(BaseWorker):
         self._suspended = bool(is_suspended(self.connection, self))
         busy = WorkerStatus.BUSY if len(self._work) else WorkerStatus.IDLE
         self.set_state(WorkerStatus.SUSPENDED if self._suspended else busy)
+        done = ["successful_job_count", self._succeeded, "failed_job_count", self._failed]
+        self.connection.hset(self.key, items=done)
         self.heartbeat()
         if not self._suspended:
             self._hungry = True  # a lost wake-up costs no more than this look round

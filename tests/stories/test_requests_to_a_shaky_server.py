@@ -211,6 +211,15 @@ def test_rq_info_and_the_dashboard_count_the_same(story: Story):
     }
     assert not any(each["count"] + each["failed_job_registry_count"] for each in queues)
 
+    def the_worker_has_counted() -> None:
+        [worker] = story.running.get("/rq/0/data/workers.json")["workers"]
+        assert worker["successful_job_count"] == TASKS
+        assert worker["failed_job_count"] == story.server.refused
+        counts = f"jobs: {TASKS} finished, {story.server.refused} failed"
+        assert re.search(rf"\(\S+ 127.0.0.1 \d+\): .*{counts}", story.rq("info"))
+
+    eventually(the_worker_has_counted, every=0.5)
+
 
 def seconds(since: str, until: str) -> float:
     return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
