@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import insert, select
+import orjson
+from sqlalchemy import ARRAY, Text, bindparam, insert, select, text
 from sqlalchemy.orm import Session
 
 from tasks.lifecycle import Move, Status
@@ -27,10 +28,23 @@ class Act(NamedTuple):
     from_status: Status | None = None
 
 
+_COLUMNS = ", ".join(Act._fields)
+_RECORD = text(
+    f"INSERT INTO audit ({_COLUMNS}) SELECT {_COLUMNS.replace('details', 'details::jsonb')} "  # noqa: S608  # our words
+    f"FROM unnest({', '.join(f':{name}' for name in Act._fields)}) AS given ({_COLUMNS})"
+).bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in Act._fields))
+
+
 def record_all(session: Session, acts: Sequence[Act]) -> None:
-    """Note many acts in one statement."""
-    if acts:
-        session.execute(insert(AuditEntry), [act._asdict() for act in acts])
+    """Note many acts in one statement, fast enough for every submission."""
+    if not acts:
+        return
+    columns: dict[str, list[Any]] = {
+        name: list(values)
+        for name, values in zip(Act._fields, zip(*acts, strict=True), strict=True)
+    }
+    columns["details"] = [each and orjson.dumps(each).decode() for each in columns["details"]]
+    session.execute(_RECORD, columns)
 
 
 def record(
