@@ -284,7 +284,12 @@ class Worker(BaseWorker):
         self._suspended = bool(is_suspended(self.connection, self))
         busy = WorkerStatus.BUSY if len(self._work) else WorkerStatus.IDLE
         self.set_state(WorkerStatus.SUSPENDED if self._suspended else busy)
-        done = ["successful_job_count", self._succeeded, "failed_job_count", self._failed]
+        done: list[str | int] = [
+            "successful_job_count",
+            self._succeeded,
+            "failed_job_count",
+            self._failed,
+        ]
         self.connection.hset(self.key, items=done)
         self.heartbeat()
         if not self._suspended:
