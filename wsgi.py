@@ -1,5 +1,7 @@
 """The web entry for any WSGI server, `wsgi:app`; `python -m api` runs it on ours."""
 
+import gc
+
 import logs
 import settings
 from api import create_app, ending
@@ -12,3 +14,5 @@ catalog.load((*SHIPPED, *configuration.task_modules))
 app = create_app(configuration)
 ending.end_with_parent()
 ending.let_waiters_go_at_the_end(app)
+gc.collect()
+gc.freeze()  # the application stays: a full collection that searched it paused all for 75 ms

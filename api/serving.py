@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -25,6 +26,7 @@ def serve(settings: Settings) -> None:
     refuse_taken_port(settings.api_host, settings.api_port)
     logging.getLogger("_granian").addFilter(threads_are_meant)
     os.register_at_fork(after_in_child=forget_handlers)
+    gc.freeze()  # what is loaded stays: web processes share it, and nobody searches it at the end
     Granian(
         "wsgi:app",
         interface=Interfaces.WSGI,
