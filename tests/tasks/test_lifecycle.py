@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dev import lifecycle_page
 from tasks import store
 from tasks.errors import MoveRefused
-from tasks.lifecycle import FINISHED, Force, Move, Status
+from tasks.lifecycle import FINISHED, Force, Move, Outcome, Status
 from tests.rows import ago
 
 NEEDED = {Status.RUNNING: {"worker_id": "worker-1", "started_at": ago(), "attempt": 1}}
@@ -43,3 +44,14 @@ def test_only_a_client_brings_back_a_finished_task():
 
 def test_no_move_stays_where_it_starts():
     assert not [move for move in Move if move.target in move.sources]
+
+
+def test_the_page_about_it_is_up_to_date():
+    assert lifecycle_page.PAGE.read_text() == lifecycle_page.page(), (
+        "run `python -m dev.lifecycle_page`"
+    )
+
+
+def test_the_page_explains_every_word():
+    for member in (*Status, *Outcome):
+        assert lifecycle_page.said(member), member
