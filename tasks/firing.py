@@ -5,6 +5,7 @@ round takes schedules that nobody else holds, decides their ticks, and writes fo
 once. PostgreSQL's clock alone says what is due.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ from tasks.errors import MoveRefused
 from tasks.fire_statements import ADVANCE, FAILING, READY, UNFINISHED, WAITS, WRITE, schedule_table
 from tasks.lifecycle import Move
 from tasks.policies import FireOutcome, Overlap, Verdict
+
+log = logging.getLogger(__name__)
 
 SCHEDULES = 500  # taken at a time
 TICKS = 2000  # decided at a time, for all of them
@@ -60,10 +63,16 @@ def fire_due(session: Session, limit: int = SCHEDULES) -> Round:
     room = TICKS
     decided: list[tuple[Taken, policies.Decision]] = []
     for schedule in due:
-        if schedule.id not in failing and room > 0:
+        if schedule.id in failing or room <= 0:
+            continue
+        try:
             decision = policies.decide(schedules.standing_of(schedule), now, room)
-            room -= len(decision.verdicts)
-            decided.append((schedule, decision))
+        except Exception as error:  # such as a zone that this database lost; others must fire
+            log.exception("schedule %s is paused", schedule.name)
+            _pause(session, schedule.id, schedule.name, f"cannot tell when it fires: {error}")
+            continue
+        room -= len(decision.verdicts)
+        decided.append((schedule, decision))
     shots = _without_overlap(session, decided)
     fired = write(session, shots)
     last = {shot.schedule.id: now for shot in fired}
@@ -224,16 +233,15 @@ def pause_failing(session: Session, ids: Sequence[UUID] | None = None) -> set[UU
     failing = session.execute(FAILING, {"all": ids is None, "ids": which}).all()
     for id, name, allowed in failing:
         reason = f"its last {allowed} tasks failed" if allowed > 1 else "its last task failed"
-        session.execute(
-            update(schedule_table)
-            .where(schedule_table.c.id == id)
-            .values(paused=True, pause_reason=reason, next_fire_at=None, updated_at=func.now())
-        )
-        audit.record(
-            session,
-            audit.CLOCK,
-            "schedule.pause",
-            subject=str(id),
-            details={"name": name, "reason": reason},
-        )
+        _pause(session, id, name, reason)
     return {row.id for row in failing}
+
+
+def _pause(session: Session, id: UUID, name: str, reason: str) -> None:
+    session.execute(
+        update(schedule_table)
+        .where(schedule_table.c.id == id)
+        .values(paused=True, pause_reason=reason, next_fire_at=None, updated_at=func.now())
+    )
+    details = {"name": name, "reason": reason}
+    audit.record(session, audit.CLOCK, "schedule.pause", subject=str(id), details=details)

@@ -152,7 +152,7 @@ def recompute(session: Session, limit: int) -> int:
     found = session.scalars(statement).all()
     for schedule in found:
         schedule.zone_version = zones.VERSION
-        if schedule.next_fire_at is not None:
+        if schedule.next_fire_at is not None and schedule.timezone in zones.names():
             schedule.next_fire_at = policies.next_fire_at(standing_of(schedule))
     return len(found)
 

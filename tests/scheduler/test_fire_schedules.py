@@ -132,6 +132,20 @@ def test_a_schedule_that_another_scheduler_holds_is_left_to_it(session) -> None:
     assert len(tasks_of(free.id)) == 1
 
 
+@pytest.mark.parametrize("broken", [{"cron": "nonsense"}, {"timezone": "Atlantis/Capital"}])
+def test_a_schedule_that_nobody_can_read_stops_no_other(broken: dict[str, str]) -> None:
+    unreadable = a_schedule(**broken, next_fire_at=ago(seconds=9))
+    other = a_schedule()
+
+    fire_schedules()
+
+    assert len(tasks_of(other.id)) == 1
+    after = reread(unreadable)
+    assert after.paused
+    assert after.pause_reason.startswith("cannot tell when it fires: ")
+    assert fire_schedules() == 0
+
+
 @pytest.mark.parametrize(
     ("missed", "expected"),
     [
