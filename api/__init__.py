@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from redis import Redis
-from redis.exceptions import RedisError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import (
@@ -41,8 +39,6 @@ from tasks.waiting import Waiters
 if TYPE_CHECKING:
     from settings import Settings
 
-log = logging.getLogger(__name__)
-
 PREFIX = "/api/v1"
 CONNECTIONS = 8  # to PostgreSQL, per process; submissions share one
 PATIENCE = 1.5  # seconds PostgreSQL has to answer, so that a 503 comes within two
@@ -70,7 +66,7 @@ def create_app(settings: Settings) -> Application:
         )
 
     way = Broker(redis(PUSH_PATIENCE))
-    refuse_unfit(way)
+    broker.refuse_unfit(way.redis)
     database.open(settings.database_url, way, connections=CONNECTIONS, patience=PATIENCE)
     if settings.auth:
         refuse_without_keys()
@@ -108,11 +104,3 @@ def create_app(settings: Settings) -> Application:
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]  # as Flask's documentation does
     return app
-
-
-def refuse_unfit(way: Broker) -> None:
-    """Raise `UnfitServer` if Redis would break the guarantee; while it is away, accept tasks."""
-    try:
-        broker.refuse_unfit(way.redis)
-    except RedisError as error:
-        log.warning("Redis does not answer; tasks are accepted and pushed later: %s", error)

@@ -8,8 +8,10 @@ from api import commands
 from api.keyring import refuse_without_keys
 from api.serving import serve
 from settings import SettingError
-from tasks import database
-from tasks.errors import NoKeys
+from tasks import broker, database
+from tasks.errors import NoKeys, UnfitServer
+
+PATIENCE = 2.0  # seconds Redis has to say what it is
 
 
 def main(arguments: list[str]) -> int:
@@ -24,6 +26,9 @@ def main(arguments: list[str]) -> int:
     if chosen.auth:
         refuse_without_keys()
     database.close()
+    redis = broker.connect(chosen.redis_url, patience=PATIENCE, verify_tls=chosen.redis_tls_verify)
+    broker.refuse_unfit(redis)
+    redis.close()
     serve(chosen)
     return 0
 
@@ -31,5 +36,5 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except (SettingError, NoKeys) as problem:
+    except (SettingError, NoKeys, UnfitServer) as problem:
         sys.exit(str(problem))

@@ -14,8 +14,9 @@ from jobs.handlers import SHIPPED
 from jobs.horse import HorseTerms
 from jobs.settling import replay
 from jobs.worker import Worker, WorkerTerms
+from settings import SettingError
 from tasks import broker, catalog, database, resealing, sealing
-from tasks.errors import DatabaseUnavailable
+from tasks.errors import DatabaseUnavailable, UnfitServer
 from tasks.sealing import Vault
 
 log = logging.getLogger("jobs")
@@ -28,6 +29,7 @@ def main() -> None:
     redis = broker.connect(
         chosen.redis_url, patience=min(2.0, patience), verify_tls=chosen.redis_tls_verify
     )
+    broker.refuse_unfit(redis)
     carrier = broker.Broker(redis)
     database.open(
         chosen.database_url,
@@ -38,11 +40,14 @@ def main() -> None:
     )
     catalog.load([*SHIPPED, *chosen.task_modules])
     sealing.configure(Vault(chosen.payload_keys))
-    handlers.configure(
-        allow_networks=chosen.http_allow_networks,
-        smtp_url=chosen.smtp_url,
-        smtp_from=chosen.smtp_from,
-    )
+    try:
+        handlers.configure(
+            allow_networks=chosen.http_allow_networks,
+            smtp_url=chosen.smtp_url,
+            smtp_from=chosen.smtp_from,
+        )
+    except ValueError as problem:
+        raise SettingError(str(problem)) from None
     if sys.argv[1:] == ["reseal"]:
         log.info("%d payloads are sealed with the newest key", resealing.reseal_all())
         return
@@ -72,4 +77,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UnfitServer as problem:
+        sys.exit(str(problem))

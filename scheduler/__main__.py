@@ -1,6 +1,7 @@
 """`python -m scheduler`: one scheduler process; any number of them may run."""
 
 import os
+import sys
 from datetime import timedelta
 
 import logs
@@ -8,6 +9,7 @@ import settings
 from scheduler.duties import Terms
 from scheduler.process import Scheduler
 from tasks import actions, broker, catalog, database, declared, sealing
+from tasks.errors import UnfitServer
 from tasks.lifecycle import Status
 from tasks.sealing import Vault
 
@@ -25,6 +27,7 @@ def main() -> None:
         )
         for patience in (PUSH_PATIENCE, PATIENCE)
     )
+    broker.refuse_unfit(comparing.redis)
     database.open(chosen.database_url, pushing, connections=3, patience=DATABASE_PATIENCE)
     catalog.load(chosen.task_modules)  # for the schedules that they declare
     sealing.configure(Vault(chosen.payload_keys))
@@ -50,4 +53,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UnfitServer as problem:
+        sys.exit(str(problem))

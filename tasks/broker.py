@@ -172,8 +172,15 @@ def connect(url: str, *, patience: float, verify_tls: bool = True) -> Redis:
 
 
 def refuse_unfit(redis: Redis) -> None:
-    """Raise `UnfitServer` if this Redis would evict jobs, is too old or is a cluster."""
-    facts = redis.info()
+    """Raise `UnfitServer` if this Redis would evict jobs, is too old or is a cluster.
+
+    While it is away nothing is known against it.
+    """
+    try:
+        facts = redis.info()
+    except RedisError as error:
+        log.warning("Redis does not answer; tasks are accepted and pushed later: %s", error)
+        return
     version = tuple(int(part) for part in str(facts["redis_version"]).split(".")[:2])
     if version < (6, 2):
         raise UnfitServer(f"Redis 6.2 or newer is needed; this is {facts['redis_version']}.")
