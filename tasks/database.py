@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from tasks.broker import Broker, Delivery
 from tasks.errors import DatabaseUnavailable, Unstorable
 from tasks.failpoints import reach
-from tasks.patience import wait_at_most
+from tasks.patience import one_deadline, wait_at_most
 
 UNAVAILABLE = (
     sqlalchemy_errors.OperationalError,
@@ -34,7 +34,7 @@ class Sessions(sessionmaker[Session]):
         A `step` that the guarantee depends on has a name, for the tests that make it fail.
         """
         try:
-            with self() as session, session.begin():
+            with one_deadline(), self() as session, session.begin():
                 yield session
                 reach(step, "before")
             reach(step, "after")
@@ -67,8 +67,8 @@ def open(
 ) -> Engine:
     """Use this database, and push what becomes pending through this broker.
 
-    `connections` is the pool's size; `patience` the seconds a statement, a connection or a free
-    place in the pool is waited for. `stillness` is for the server: a transaction that has done
+    `connections` is the pool's size; `patience` the seconds a transaction may take to be answered,
+    or wait for a free place in the pool. `stillness` is for the server: a transaction that has done
     nothing for so many seconds is ended, so that a process that hangs holds no rows locked.
     """
     global _broker, _stillness

@@ -62,6 +62,12 @@ class SharedCommit:
             self._commit(batch)
         finally:
             with self._lock:
+                if isinstance(batch[-1].error, DatabaseUnavailable):
+                    # Who came meanwhile has waited as long already: nobody waits twice.
+                    for entry in self._waiting:
+                        entry.error = batch[-1].error
+                    batch += self._waiting
+                    self._waiting = []
                 if self._waiting:
                     following = self._waiting[0]
                     following.leads = True

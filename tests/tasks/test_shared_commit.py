@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 from sqlalchemy import event, func, select, text
@@ -104,6 +106,21 @@ def test_an_outage_is_told_to_everybody_who_was_waiting(sessions, postgres_url):
         database.open(postgres_url)
 
     assert len(together.insert([a_row()])) == 1
+
+
+def test_nobody_waits_twice_for_a_server_that_does_not_answer(postgres_url):
+    together, patience = SharedCommit(), 1.0
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=16)) as deaf:
+        database.open(f"postgresql+psycopg2://nobody@127.0.0.1:{deaf.getsockname()[1]}/nowhere",
+                      patience=patience)  # fmt: skip
+        began = time.monotonic()
+        with ThreadPoolExecutor(8) as callers:
+            first = callers.submit(together.insert, [a_row()])
+            eventually(lambda: together._busy)
+            rest = [callers.submit(together.insert, [a_row()]) for _ in range(6)]
+            assert all(isinstance(each.exception(), DatabaseUnavailable) for each in [first, *rest])
+        assert time.monotonic() - began < 1.7 * patience
+    database.close()
 
 
 def test_nothing_is_lost_or_doubled_under_load(sessions):
