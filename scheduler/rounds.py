@@ -42,8 +42,9 @@ Look = Callable[[], Mapping[str, float]]  # name of a duty → seconds until it 
 class Rounds:
     """Some duties, kept in turn by one thread."""
 
-    def __init__(self, duties: Sequence[Duty], look: Look = dict) -> None:
-        self._duties, self._look = duties, look
+    def __init__(self, duties: Sequence[Duty], look: Look | None = None) -> None:
+        self._duties, self._look = duties, look or dict
+        self._longest_sleep = LOOK_EVERY if look else NEVER
         self._rests_until = {duty.name: 0.0 for duty in duties}  # monotonic
         self._away_since: float | None = None  # monotonic: when a server stopped answering
 
@@ -67,7 +68,7 @@ class Rounds:
             log.info("back after %.1f s", time.monotonic() - self._away_since)
             self._away_since = None
         soonest = min(self._next(duty, due) for duty in self._duties)
-        return min(LOOK_EVERY, soonest - time.monotonic())
+        return min(self._longest_sleep, soonest - time.monotonic())
 
     def _next(self, duty: Duty, due: Mapping[str, float]) -> float:
         """When this duty is to be kept, in monotonic seconds."""

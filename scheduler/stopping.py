@@ -36,4 +36,4 @@ class Stop:
         ears = select.poll()
         ears.register(self._hear, select.POLLIN)
         while not self.asked and (left := deadline - time.monotonic()) > 0:
-            ears.poll(max(1, int(left * 1000)))
+            ears.poll(max(1, int(min(left, 3600) * 1000)))  # the system takes no infinity
