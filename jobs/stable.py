@@ -24,6 +24,7 @@ from tasks.database import begin_anew_after_fork
 
 log = logging.getLogger(__name__)
 
+STUCK = 0.1  # seconds a handler has run when nothing may wait behind it any more
 HARD_LIMIT = 0.8  # seconds a handler may outlive its timeout before its horse is killed
 CANCEL_LIMIT = 0.5  # … or its cancellation
 CHANNEL, ORDERS, FIRST_FREE = 3, 4, 5  # file descriptors of a horse
@@ -129,7 +130,7 @@ class Stable:
         for horse in self.horses.values():
             if not horse.retiring:
                 busy = horse.ordinary()
-                ordinary += max(0, 1 + ahead.ordinary - busy)
+                ordinary += max(0, self._room(horse, ahead) - busy)
                 waiting += 0 if busy else max(0, self._threads(ahead) - horse.waiting())
         return ordinary, waiting
 
@@ -146,7 +147,7 @@ class Stable:
                 fits = not busy and load < self._threads(ahead)
             else:
                 load = busy * 1000 + horse.waiting()
-                fits = busy <= ahead.ordinary
+                fits = busy < self._room(horse, ahead)
             if fits and (best is None or load < least):
                 best, least = horse, load
         if best is None:
@@ -155,6 +156,12 @@ class Stable:
             return False
         best.assigned[assignment.task_id] = Assigned(assignment, io, time.monotonic())
         return True
+
+    def _room(self, horse: Mount, ahead: Ahead) -> int:
+        """How many ordinary tasks this horse may have: none behind a handler that takes long."""
+        first = next((each for each in horse.assigned.values() if not each.io), None)
+        stuck = first is not None and time.monotonic() - first.since > STUCK
+        return 1 if stuck else 1 + ahead.ordinary
 
     def _threads(self, ahead: Ahead) -> int:
         """How many waiting tasks one horse may have at a time."""
@@ -188,13 +195,13 @@ class Stable:
     def take_back_all(self) -> list[Assigned]:
         return [each for horse in self.horses.values() for each in self.take_back(horse)]
 
-    def take_back_stuck(self, longer_than: float) -> list[Assigned]:
-        """Take back what waits behind a handler that has run longer than that (seconds)."""
+    def take_back_stuck(self) -> list[Assigned]:
+        """Take back what waits behind a handler that takes long."""
         now = time.monotonic()
         taken: list[Assigned] = []
         for horse in self.horses.values():
             first = next(horse.running(), None)
-            if first and len(horse.assigned) > 1 and now - first.since > longer_than:
+            if first and len(horse.assigned) > 1 and now - first.since > STUCK:
                 taken += self.take_back(horse)
         return taken
 

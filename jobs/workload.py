@@ -19,7 +19,6 @@ from tasks.store import Settlement, Started
 
 log = logging.getLogger(__name__)
 
-STUCK = 0.1  # seconds after which what waits behind a handler is taken back
 UNPLACED = 0.1  # seconds a claimed task may wait without a horse before it is given back
 
 
@@ -75,7 +74,7 @@ class Workload:
     def take_back_stuck(self) -> None:
         """Free what waits behind a long handler; give back what no horse here can begin."""
         now = time.monotonic()
-        self._hand += [(now, each.assignment) for each in self._stable.take_back_stuck(STUCK)]
+        self._hand += [(now, each.assignment) for each in self._stable.take_back_stuck()]
         if self._hand:
             self.place()
         unplaced = [each for since, each in self._hand if now - since > UNPLACED]

@@ -245,6 +245,22 @@ def test_a_long_task_does_not_hold_back_the_short_ones_behind_it(a_running_worke
     assert look(long).status is Status.RUNNING
 
 
+def test_a_worker_holds_no_more_long_tasks_than_it_runs(a_running_worker: Start) -> None:
+    a_running_worker(worker_concurrency=2)
+    for id in actions.submit_many([actions.Submission(name="obey") for _ in range(50)]):
+        finished(id)  # the worker has learned that tasks are short, and claims ahead
+
+    long = [submit("sleep", seconds=20) for _ in range(6)]
+
+    def only_two_run() -> None:
+        running = [id for id in long if look(id).status is Status.RUNNING]
+        assert len(running) == 2
+        assert {look(id).failures for id in long} == {0}
+
+    becomes(long[0], Status.RUNNING)
+    eventually(only_two_run, within=5)
+
+
 def test_urgent_tasks_are_served_first(a_running_worker: Start) -> None:
     low = [submit(priority=Priority.LOW) for _ in range(30)]
     urgent = [submit(priority=Priority.CRITICAL) for _ in range(30)]
@@ -351,6 +367,21 @@ def test_a_failed_handlers_writes_are_undone(a_running_worker: Start) -> None:
 
     assert finished(submit("count and raise", max_retries=0)).status is Status.FAILED
     assert counted() == 0
+
+
+def test_every_handler_that_asks_for_a_session_gets_one_at_once(a_running_worker: Start) -> None:
+    a_running_worker(worker_concurrency=1)
+    seconds = 2.0  # longer than a worker itself would wait for a connection
+
+    ids = [
+        submit("ask PostgreSQL", kind="obey.waiting", seconds=seconds, max_retries=0)
+        for _ in range(6)
+    ]
+
+    for task in map(finished, ids):
+        assert task.status is Status.SUCCEEDED
+        assert task.started_at is not None and task.finished_at is not None
+        assert task.finished_at - task.started_at >= timedelta(seconds=seconds)
 
 
 def test_replaced_horses_have_connections_of_their_own(
