@@ -205,6 +205,24 @@ def test_an_impossible_key_is_refused_by_the_name_of_the_field(wanted: dict, fie
     assert set(refusal.value.messages) == {field}
 
 
+@pytest.mark.parametrize(
+    ("act", "field"),
+    [
+        (lambda id: key_actions.rotate(BY, id, timedelta(seconds=-1)), "overlap"),
+        (lambda id: key_actions.rotate(BY, id, timedelta(days=91)), "overlap"),
+        (lambda id: key_actions.expire(BY, id, timedelta()), "expires_in"),
+    ],
+)
+def test_an_impossible_time_is_refused_and_changes_nothing(act: object, field: str) -> None:
+    key, token = key_actions.create(BY, "first", ["admin"])
+
+    with pytest.raises(InvalidKey) as refusal:
+        act(key.id)  # type: ignore[operator]  # one of three functions
+
+    assert set(refusal.value.messages) == {field}
+    assert seconds_left(token) == float("inf")
+
+
 def test_every_act_on_a_key_is_on_record_with_who_and_from_where() -> None:
     key, _ = key_actions.create(BY, "first", ["tasks:read"])
     key_actions.rotate(BY, key.id, HOUR)
