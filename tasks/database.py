@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg2
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import URL, Engine, create_engine, event, text
 from sqlalchemy import exc as sqlalchemy_errors
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -52,9 +52,8 @@ __all__ = ["Session", "Sessions", "close", "engine", "follow", "open", "sessions
 
 sessions = Sessions(expire_on_commit=False)
 _broker: Broker | None = None
-
-
 _stillness: float | None = None  # seconds a transaction of this process may do nothing
+CONNECT_TIMEOUT = 10  # seconds, where nobody waits for an answer
 
 
 def open(
@@ -74,17 +73,26 @@ def open(
     global _broker, _stillness
     _broker, _stillness = broker, stillness
     wait_at_most(patience)
-    engine = create_engine(
+    engine = _engine(
         url,
+        max(2, int(patience)),
         pool_size=connections,
         max_overflow=0,
         pool_timeout=patience,
         pool_use_lifo=True,
+    )
+    sessions.configure(bind=engine)
+    return engine
+
+
+def _engine(url: str | URL, connect_timeout: int, **pool: Any) -> Engine:
+    engine = create_engine(
+        url,
         hide_parameters=True,  # errors are logged, payloads are not
-        connect_args={"connect_timeout": max(2, int(patience)), "application_name": "task-queue"},
+        connect_args={"connect_timeout": connect_timeout, "application_name": "task-queue"},
+        **pool,
     )
     event.listen(engine, "connect", _limit_stillness)
-    sessions.configure(bind=engine)
     return engine
 
 
@@ -98,13 +106,14 @@ def _limit_stillness(connection: Any, record: Any) -> None:
 def begin_anew_after_fork() -> None:
     """Use connections of this process's own, without limits: a handler may take its time.
 
-    Those of the parent are left alone.
+    Those of the parent are left alone. Every handler that asks for a session gets a connection.
     """
     global _broker, _stillness
     _broker, _stillness = _broker and _broker.anew(), None
     wait_at_most(None)
     if bind := sessions.kw.get("bind"):
         bind.dispose(close=False)
+        sessions.configure(bind=_engine(bind.url, CONNECT_TIMEOUT, pool_size=1, max_overflow=-1))
 
 
 def engine() -> Engine:

@@ -180,7 +180,8 @@ _word = (
     )
     .render_derived(name="word")
 )
-_now: ColumnElement[datetime] = func.now()
+# A handler may settle in a transaction of its own, which began long before it ended.
+_now: ColumnElement[datetime] = func.statement_timestamp()
 _moved = (
     update(_tasks)
     .where(
@@ -201,7 +202,7 @@ _moved = (
     )
     .returning(
         *DELIVERY, _tasks.c.status, _tasks.c.attempt, _tasks.c.worker_id,
-        _tasks.c.pending_since, _tasks.c.started_at,
+        _tasks.c.pending_since, _tasks.c.started_at, _tasks.c.updated_at,
         _word.c.outcome, _word.c.move, _word.c.error,
     )
     .cte("moved")
@@ -210,12 +211,13 @@ _written = (
     insert(_attempts)
     .from_select(
         [
-            "task_id", "number", "worker_id", "pending_since", "started_at", "outcome", "move",
-            "error",
+            "task_id", "number", "worker_id", "pending_since", "started_at", "ended_at", "outcome",
+            "move", "error",
         ],
         select(
             _moved.c.id, _moved.c.attempt, _moved.c.worker_id, _moved.c.pending_since,
-            _moved.c.started_at, _moved.c.outcome, _moved.c.move, _moved.c.error,
+            _moved.c.started_at, _moved.c.updated_at, _moved.c.outcome, _moved.c.move,
+            _moved.c.error,
         ),
     )
     .cte("written")

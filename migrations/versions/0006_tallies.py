@@ -29,7 +29,7 @@ BEGIN
                        WHEN a.status = 'running'
                        THEN greatest(0, extract(epoch FROM a.started_at - b.pending_since))
                        WHEN b.status = 'running'
-                       THEN greatest(0, extract(epoch FROM now() - b.started_at))
+                       THEN greatest(0, extract(epoch FROM a.updated_at - b.started_at))
                    END::float8 AS took
             FROM new_rows AS a JOIN old_rows AS b USING (id)
             WHERE a.status <> b.status

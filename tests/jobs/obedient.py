@@ -53,6 +53,7 @@ def obey(do: str, seconds: float, value: Any, context: Context) -> Any:
         "note": lambda: _note(value, context),
         "note and fail once": lambda: (_note(value, context), _fail_once(context))[1],
         "submit": lambda: str(actions.submit(Submission(name="obey")).id),
+        "ask PostgreSQL": lambda: _ask_postgres(context, seconds),
         "who": lambda: {"pid": os.getpid(), "thread": threading.current_thread().name},
         "surround": lambda: logging.getLogger("elsewhere").info("deep inside"),
         "set": lambda: {1, 2},
@@ -96,6 +97,11 @@ def _count(context: Context) -> None:
     context.session.execute(
         text("INSERT INTO audit (principal, action) VALUES ('handler', 'counted')")
     )
+
+
+def _ask_postgres(context: Context, seconds: float) -> None:
+    """A query that takes so long."""
+    context.session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
 
 
 @handles("obey", Orders, retry=SOON)

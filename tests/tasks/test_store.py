@@ -302,6 +302,20 @@ class TestSettling:
         assert (ended.number, ended.outcome, ended.move) == (2, outcome, move.name.lower())
         assert ended.error == after.error if "error" in more else ended.error is None
 
+    def test_an_attempt_ends_when_it_is_settled_however_old_the_transaction(self, session, a_task):
+        began = session.execute(select(func.now())).scalar_one()
+        task = a_task(status=Status.RUNNING, started_at=began, pending_since=began)
+
+        store.settle_many(session, [word(task, Move.SUCCEED, Outcome.SUCCEEDED)])
+
+        ended_at = session.scalar(select(Attempt.ended_at).where(Attempt.task_id == task.id))
+        took = session.scalar(
+            text("SELECT sum(seconds) FROM tally_deltas WHERE from_status = 'running'")
+        )
+        assert ended_at > began
+        assert store.find(session, task.id).finished_at == ended_at
+        assert took == pytest.approx((ended_at - began).total_seconds())
+
     def test_an_attempt_ends_once(self, session, a_task):
         task = a_task(Status.RUNNING)
         end = word(task, Move.SUCCEED, Outcome.SUCCEEDED, result="1")
