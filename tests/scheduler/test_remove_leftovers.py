@@ -71,7 +71,9 @@ def test_a_malformed_job_without_a_task_is_removed(broker, malformed):
     assert not broker.redis.exists(job)
 
 
-@pytest.mark.parametrize("id", [str(uuid4()), "report-7", str(uuid7())])
+@pytest.mark.parametrize(
+    "id", [str(uuid4()), "report-7", str(uuid7())], ids=["version 4", "words", "version 7"]
+)
 def test_jobs_of_other_applications_are_not_touched(broker, id):
     broker.redis.hset(f"rq:job:{id}", "data", '["their.function",null,[],{}]')
 

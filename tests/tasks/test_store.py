@@ -217,7 +217,7 @@ class TestStarting:
             store.Started(task.id, "example_task", '{"b": 1}', "q", "high", 3, 7.5, 5, 1, 1, "r-9")
         ]
 
-    @pytest.mark.parametrize("status", set(Status) - {Status.PENDING})
+    @pytest.mark.parametrize("status", sorted(set(Status) - {Status.PENDING}))
     def test_only_pending_tasks_can_be_claimed(self, session, a_task, a_worker, status):
         a_worker("w")
         task = a_task(status)
