@@ -1,4 +1,4 @@
-"""Admins and strangers try every operation that the OpenAPI document describes, and find nothing."""
+"""Admins and strangers try every operation that the OpenAPI document names, and find nothing."""
 
 from __future__ import annotations
 
