@@ -62,7 +62,7 @@ def report_on(evidence: Evidence, verdicts: list[Verdict]) -> Report:
         seconds=evidence.ended - evidence.began,
         tally=tally(evidence),
         verdicts=verdicts,
-        recoveries=list(recoveries(evidence)),
+        recoveries=recoveries(evidence),
         answers=answers(evidence),
         notes=evidence.notes,
     )
@@ -143,13 +143,14 @@ def details(report: Report) -> Iterable[str]:
     if report.recoveries:
         yield ""
         yield from table(
-            ["fault", "lasted", "tasks at its end", "longest recovery"],
+            ["fault", "lasted", "tasks there", "longest recovery", "next task done after"],
             [
                 [
                     each.strike.name,
                     f"{each.strike.over - each.strike.began:.1f} s",
                     f"{each.affected:,}",
                     f"{each.longest:.2f} s",
+                    "" if each.next_done is None else f"{each.next_done:.2f} s",
                 ]
                 for each in report.recoveries
             ],

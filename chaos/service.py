@@ -54,8 +54,8 @@ class Service(System):
 
     def rows(self, stage: Stage) -> Mapping[str, Row]:
         rows = stage.query(
-            "SELECT id::text, name, status, labels->>'ask', attempt, result,"
-            " finished_at IS NOT NULL FROM tasks"
+            "SELECT id::text, name, status, labels->>'ask', queue_name || ':' || priority,"
+            " attempt, result, finished_at IS NOT NULL FROM tasks"
         )
         return {id: Row(id, *facts) for id, *facts in rows}
 

@@ -23,6 +23,7 @@ class Row:
     name: str
     status: str
     label: str | None  # of the request that asked for it
+    queue: str = ""
     attempt: int = 0  # starts so far
     result: Any = None
     finished: bool = False

@@ -35,6 +35,7 @@ def down(scene: Scene) -> None:
 
 @fault("postgres", "kill -9 of the postmaster", 4)
 def kill(scene: Scene) -> None:
+    scene.until_busy(scene.a_worker())  # a start that has not come to the disk is lost
     scene.stage.postgres.kill()
     scene.linger(0.5)
     scene.stage.postgres.start()

@@ -70,7 +70,7 @@ def cancelled_in_time_is_never_executed(evidence: Evidence, look: Looking) -> No
 
 @invariant(10, "A handler of a cancelled task is stopped within a second or two.")
 def cancelled_handlers_are_stopped(evidence: Evidence, look: Looking) -> None:
-    peace = [(strike.began - 2, strike.over + 5) for strike in evidence.strikes]
+    peace = [(strike.began - 1, strike.over + 1) for strike in evidence.strikes]
     for id, attempts in evidence.attempts.items():
         for attempt in attempts:
             if attempt.outcome != Outcome.CANCELLED:
