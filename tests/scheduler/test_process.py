@@ -14,6 +14,8 @@ from sqlalchemy import func, select, text
 
 from dev.servers import Redis
 from jobs.handlers import SHIPPED
+from scheduler.duties import Terms
+from scheduler.process import Scheduler
 from tasks import actions, catalog, store
 from tasks.actions import Submission
 from tasks.broker import Broker, connect
@@ -167,3 +169,11 @@ def test_rqs_own_tool_tells_the_same(sessions, broker, redis_url, a_running_sche
     assert told.returncode == 0, told.stderr
     for queue in ("default:high", "default:normal"):
         assert f"queue {queue} 1," in told.stdout
+
+
+def test_a_burst_is_one_round_of_every_duty(sessions, broker, a_task):
+    due = a_task(Status.SCHEDULED, run_at=ago(seconds=1))
+
+    Scheduler(broker, Terms()).run(burst=True)
+
+    assert broker.head(QUEUE, 9) == [str(due.id)]
