@@ -33,10 +33,15 @@ def registry_of(
     kinds: Sequence[KindFigures],
     queues: Sequence[QueueFigures],
     workers: Sequence[WorkerFigures],
+    overdue: float,
 ) -> CollectorRegistry:
     """A registry of one scrape."""
+    late = GaugeMetricFamily(
+        "dtq_overdue_seconds", "How late the most overdue scheduled task is.", value=overdue
+    )
+    families = [*of_kinds(kinds), *of_queues(queues), *of_workers(workers), late]
     registry = CollectorRegistry()
-    registry.register(Families([*of_kinds(kinds), *of_queues(queues), *of_workers(workers)]))
+    registry.register(Families(families))
     return registry
 
 

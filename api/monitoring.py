@@ -54,7 +54,12 @@ def show_metrics() -> Response:
     The figures are of the whole cluster, whichever process is asked: scrape one.
     """
     with sessions.begin() as session:
-        registry = registry_of(stats.kinds(session), stats.queues(session), stats.workers(session))
+        registry = registry_of(
+            stats.kinds(session),
+            stats.queues(session),
+            stats.workers(session),
+            stats.overdue(session),
+        )
     if request.accept_mimetypes.best_match(["text/plain", wire.JSON]) == wire.JSON:
         return wire.Answer({"metrics": [family(each) for each in registry.collect()]})
     encoder, content_type = choose_encoder(request.headers.get("Accept", ""))

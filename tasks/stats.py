@@ -204,6 +204,13 @@ def _rates(session: Session) -> dict[tuple[str, Priority], tuple[float, float]]:
     return dict(rates)
 
 
+def overdue(session: Session) -> float:
+    """How late the most overdue scheduled task is, in seconds; 0 while none is."""
+    late = func.extract("epoch", func.now() - func.min(Task.run_at))
+    found = session.scalar(select(late).where(Task.status == Status.SCHEDULED))
+    return max(0.0, float(found or 0))
+
+
 def workers(session: Session) -> list[WorkerFigures]:
     """Every living worker, by name."""
     holding = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from tasks.lifecycle import Priority, Status
+from tests.rows import ago
 
+OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations.md"
 MONITORING = "/api/v1/monitoring"
 
 
@@ -131,3 +135,22 @@ def test_what_was_pruned_is_still_counted_as_submitted(
     kind = (("kind", "example_task"), ("priority", "normal"), ("queue_name", "default"))
     assert found["dtq_tasks", (*kind, ("status", "succeeded"))] == 0
     assert found["dtq_tasks_submitted_total", kind] == 1
+
+
+@pytest.mark.parametrize(("late", "told"), [(90, 90), (-90, 0)])
+def test_a_task_that_no_scheduler_makes_pending_is_overdue(
+    client: FlaskClient, a_task: Any, late: float, told: float
+) -> None:
+    a_task(Status.SCHEDULED, run_at=ago(seconds=late))
+
+    found = samples(client.get(f"{MONITORING}/metrics").text)
+
+    assert found["dtq_overdue_seconds", ()] == pytest.approx(told, abs=5)
+
+
+def test_the_handbook_names_every_metric(client: FlaskClient) -> None:
+    text = client.get(f"{MONITORING}/metrics").text
+    names = {family.name for family in prometheus(text)}
+
+    listed = re.findall(r"^\| `(dtq_\w+?)(?:_total)?` \|", OPERATIONS.read_text(), re.MULTILINE)
+    assert set(listed) == names
