@@ -1,9 +1,11 @@
 """Alembic's entry: which database to migrate and what it should look like."""
 
 import os
+import sys
 
 from alembic import context
-from sqlalchemy import create_engine, pool
+from sqlalchemy import Connection, Engine, create_engine, pool
+from sqlalchemy.exc import OperationalError
 
 import settings
 from tasks.models import Record
@@ -21,9 +23,16 @@ def is_ours(name: str | None, kind: str, parents: object) -> bool:
     return kind != "table" or name in Record.metadata.tables
 
 
+def connect(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except OperationalError as problem:
+        sys.exit(f"Cannot reach the database that DATABASE_URL names: {problem.orig}")
+
+
 def run() -> None:
     engine = create_engine(database_url(), poolclass=pool.NullPool)
-    with engine.connect() as connection:
+    with connect(engine) as connection:
         context.configure(
             connection=connection,
             target_metadata=Record.metadata,

@@ -34,17 +34,21 @@ def alembic(url: str) -> Callable[..., str]:
     """Type a command as an operator does; return what it says."""
 
     def typed(*arguments: str) -> str:
-        done = subprocess.run(
-            [ALEMBIC, *arguments],
-            cwd=ROOT,
-            env={"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1"},
-            capture_output=True,
-            text=True,
-        )
+        done = run_alembic(url, *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     return typed
+
+
+def run_alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ALEMBIC, *arguments],
+        cwd=ROOT,
+        env={"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1"},
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.fixture
@@ -120,3 +124,10 @@ def test_tasks_outlive_all_migrations_but_their_own(url, alembic, fill):
     alembic("upgrade", "head")
 
     assert rows_of(url, "SELECT count(*) FROM tasks") == [(len(Status),)]
+
+
+def test_a_database_that_is_away_is_said_in_a_sentence():
+    done = run_alembic("postgresql://nobody@127.0.0.1:1/none", "upgrade", "head")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Cannot reach the database that DATABASE_URL names: ")
