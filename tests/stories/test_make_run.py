@@ -81,7 +81,7 @@ def test_a_kill_9_leaves_no_process_either(folder, command):
     with Running(folder, command) as running:
         running.process.kill()
 
-        eventually(running.left_nothing, within=30)
+        eventually(running.left_nothing, within=60)
 
 
 def test_data_survives_a_kill_9_of_everything(folder):
