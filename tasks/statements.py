@@ -16,7 +16,6 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    and_,
     any_,
     bindparam,
     case,
@@ -114,13 +113,7 @@ START = (
         _tasks.c.status.in_(Move.START.sources),
         _tasks.c.name == any_(_array("kinds")),
         or_(_tasks.c.expires_at.is_(None), _tasks.c.expires_at > func.now()),
-        # Evaluated once: the lease, and that this transaction's commit need not wait for the disk.
-        select(
-            and_(
-                Worker.expires_at > func.now(),
-                func.set_config("synchronous_commit", "off", True) == "off",
-            )
-        )
+        select(Worker.expires_at > func.now())  # evaluated once
         .where(Worker.id == bindparam("worker"))
         .scalar_subquery(),
     )

@@ -204,8 +204,7 @@ def start_many(
 ) -> list[Started]:
     """Claim these tasks for a worker; those that are not pending, or of another kind, are left out.
 
-    Nothing is claimed when the worker's lease has run out. The commit does not wait for the disk:
-    a start that is lost is repaired by the lease.
+    Nothing is claimed when the worker's lease has run out.
     """
     rows = session.connection().execute(
         statements.START, {"ids": list(ids), "worker": worker_id, "kinds": list(kinds)}
