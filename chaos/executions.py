@@ -69,8 +69,9 @@ def _file() -> int:
 def under_way(path: Path, pids: Collection[int]) -> bool:
     """Whether one of these processes is in a handler now, as far as the last lines tell."""
     with path.open("rb") as file:
-        file.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
-        lines = file.read().decode().splitlines()[1:]
+        before = max(0, path.stat().st_size - TAIL)
+        file.seek(before)
+        lines = file.read().decode().splitlines()[1 if before else 0 :]  # the first may be half
     last = {int(pid): what for what, _, _, pid, *_ in map(str.split, lines)}
     return any(last.get(pid) == "begin" for pid in pids)
 
