@@ -168,7 +168,7 @@ def test_after_an_outage_the_missed_policy_decides(missed: Missed, expected: dic
 
 def test_very_many_missed_ticks_are_decided_in_several_rounds() -> None:
     schedule = a_schedule(every=1.0, decided_until=ago(seconds=5000), ends_at=ago(seconds=20))
-    other = a_schedule()
+    other = a_schedule(every=3600.0, decided_until=ago(hours=1), ends_at=ago())
 
     rounds = [fire_schedules() for _ in range(4)]
 
