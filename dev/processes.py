@@ -82,8 +82,8 @@ class Formation:
             now = time.monotonic()
             if now - self._started_again.get(name, -TOO_SOON) < TOO_SOON:
                 raise ProcessFailed(f"{name} ended with exit code {code}; its output is above.")
+            self._running[name].stop()  # and what it left behind, which would answer in its place
             say(f"{name} ended with exit code {code}; starting it again.")
-            self._running[name].stop()
             self._started_again[name] = now
             self._start(name)
 
