@@ -2,6 +2,7 @@
 
 CHAOS_SEED chooses what happens, CHAOS_MINUTES how long, CHAOS_RATE how many requests a second.
 Words after the command choose the faults whose names contain one of them; `--list` shows them.
+The word `plain-rq` breaks that instead, to see the checker fail.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import NoReturn
 from chaos import plan, report, story
 from chaos.checker import judge
 from chaos.faults import TABLE
+from chaos.plain_rq.system import PlainRQ
 from chaos.report import Report
 from chaos.run import Run, faults_named
 from chaos.service import Service
@@ -24,6 +26,9 @@ from chaos.stage import Stage
 from chaos.system import System
 from dev.labelled import say
 
+LONG = 5  # minutes from which a run begins with plain RQ
+SHARE = 0.15  # … and how much of the time that gets
+ALONE = "plain-rq"  # the word that runs it alone
 HEADING = "What was promised, after everything was broken"
 
 
@@ -42,16 +47,29 @@ def main(words: list[str]) -> int:
         "command": f"CHAOS_SEED={seed} CHAOS_MINUTES={minutes:g} CHAOS_RATE={rate:g} make chaos",
         "machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}",
     }
-    reports = [turn(Service(), seed, minutes, rate, words)]
+    reports = [
+        turn(system, seed, share, rate, [word for word in words if word != ALONE])
+        for system, share in turns(words, minutes)
+    ]
+    reports.reverse()  # ours first
     path = report.save(reports, HEADING, facts)
     print(path.read_text())
     print(f"Written to {path}")
-    return 0 if reports[-1].holds else 1
+    return 0 if reports[0].holds else 1
+
+
+def turns(words: list[str], minutes: float) -> list[tuple[System, float]]:
+    """Which systems are broken, and for how many minutes: first one that is known to fail."""
+    if ALONE in words:
+        return [(PlainRQ(), minutes)]
+    if words or minutes < LONG:
+        return [(Service(), minutes)]
+    return [(PlainRQ(), minutes * SHARE), (Service(), minutes * (1 - SHARE))]
 
 
 def turn(system: System, seed: int, minutes: float, rate: float, words: list[str]) -> Report:
     """One system's turn, in a place of its own."""
-    faults = faults_named(words)
+    faults = system.faults(faults_named(words))
     planned = plan.draw(seed, minutes, faults)
     stage = Stage()
     with stage:

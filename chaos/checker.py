@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chaos.evidence import Evidence
 
-SHOWN = 20  # violations of one invariant that a report names
+SHOWN = 10  # violations of one invariant that a report names
 
 
 @dataclass

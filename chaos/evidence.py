@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chaos import executions, remains, witness
+from chaos import executions, remains, timetable, witness
 from chaos.client import Client
 from chaos.executions import Execution
 from chaos.ledger import Ledger
 from chaos.scene import Scene
 from chaos.system import Row
+from chaos.timetable import Ticking
 from chaos.witness import History
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Evidence:
     attempts: Mapping[str, list[AttemptRow]] = field(default_factory=dict)
     history: History = field(default_factory=dict)
     effects: Mapping[str, list[int]] = field(default_factory=dict)
+    schedules: list[Ticking] = field(default_factory=list)
     metrics: Any = None
     leftovers: list[str] = field(default_factory=list)  # in Redis
     connections: list[str] = field(default_factory=list)  # too many, or too old
@@ -80,11 +82,13 @@ def gather(run: Run, scene: Scene, ledger: Ledger, began: float, client: Client)
         rows=system.rows(stage),
         executions=executions.read(stage.executions),
         keeps_attempts=system.keeps_attempts,
+        orphans=scene.crew.orphans(),
         notes=scene.notes,
     )
     if system.keeps_attempts:
         evidence.history = witness.history(stage)
         evidence.effects = witness.effects(stage)
+        evidence.schedules = timetable.read(stage)
         evidence.attempts = remains.attempts(stage)
         evidence.metrics = client.ask(
             "GET", "/api/v1/monitoring/metrics", headers={"Accept": "application/json"}

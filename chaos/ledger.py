@@ -94,7 +94,9 @@ class Ledger:
             self.requests.append(request)
 
     def acknowledged(self) -> set[str]:
-        return {id for submission in self.submissions for id in submission.ids}
+        return {
+            id for submission in self.submissions for ids in submission.answered_ids for id in ids
+        }
 
     def count(self) -> Counter[Answered]:
         """How many tasks were asked for, by what is known of them."""

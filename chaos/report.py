@@ -24,9 +24,9 @@ class Tally:
 
     attempted: int
     acknowledged: int
-    lost: int
+    lost: int  # acknowledged, and not finished though there was time
     unexpected: int
-    stuck: int
+    stuck: int  # not finished, whether acknowledged or not
     duplicated: int  # tasks that were executed more than once
     recovered: int  # of requests without an answer, and there after all
     succeeded: int
@@ -71,14 +71,15 @@ def report_on(evidence: Evidence, verdicts: list[Verdict]) -> Report:
 def tally(evidence: Evidence) -> Tally:
     ledger, rows = evidence.ledger, evidence.rows
     asked, acknowledged = ledger.labelled(), ledger.acknowledged()
+    finished = {row.id for row in rows.values() if row.finished}
     statuses = Counter(row.status for row in rows.values())
     doubtful = {label for label, each in asked.items() if each.means is Answered.UNKNOWN}
     welcome = {label for label, each in asked.items() if each.means is not Answered.REFUSED}
     labels = Counter(row.label for row in rows.values() if row.label)
     return Tally(
         attempted=sum(ledger.count().values()),
-        acknowledged=len(acknowledged),
-        lost=len(acknowledged - rows.keys()),
+        acknowledged=sum(len(each.ids) for each in ledger.submissions),
+        lost=len(acknowledged - finished),
         unexpected=sum(n for label, n in labels.items() if label not in welcome),
         stuck=sum(not row.finished for row in rows.values()),
         duplicated=sum(repeated(each) for each in evidence.executions.values()),
@@ -130,17 +131,18 @@ def details(report: Report) -> Iterable[str]:
         [
             [
                 f"{each.number}. {each.sentence}",
-                f"{each.checked:,}" if each.applies else "keeps no record",
-                f"**{each.violated:,}**" if each.violated else "0" if each.applies else "",
+                f"{each.checked:,}",
+                f"**{each.violated:,}**" if each.violated else "0",
             ]
             for each in report.verdicts
+            if each.applies
         ],
     )
     for verdict in report.verdicts:
         if verdict.violated:
             yield from ["", f"**{verdict.number}. {verdict.sentence}**", ""]
-            yield from (f"- {example}" for example in verdict.examples or ())
-    if report.recoveries:
+            yield from (f"- {' '.join(example.split())}" for example in verdict.examples or ())
+    if any(each.affected for each in report.recoveries):
         yield ""
         yield from table(
             ["fault", "lasted", "tasks there", "longest recovery", "next task done after"],

@@ -63,8 +63,10 @@ class Run:
             stack.callback(running.crew.stop)
             running.crew.start()
             self._wait_until_it_answers(running.front.port)
+            client = Client(running.front.port)
+            self.system.begin(client)
             ledger = Ledger()
-            load = Load(running.front.port, ledger, self.seed, self.rate)
+            load = Load(running.front.port, ledger, self.seed, self.rate * self.system.rate)
             stack.callback(scene.over.set)
             load.start()
             began = time.time()
@@ -73,12 +75,9 @@ class Run:
             mend(scene)
             say(f"{self.system.title}: settling …")
             load.stop()
+            self.system.end(client, self.stage)
             self._settle()
-            evidence = gather(self, scene, ledger, began, Client(running.front.port))
-            orphans_expected = running.crew.orphans()
-            running.crew.stop()
-            evidence.orphans = orphans_expected
-            return evidence
+            return gather(self, scene, ledger, began, client)
 
     def _wait_until_it_answers(self, port: int) -> None:
         client = Client(port)

@@ -8,7 +8,8 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
-from chaos import witness
+from chaos import timetable, witness
+from chaos.client import Client
 from chaos.crew import Role
 from chaos.stage import Stage
 from chaos.system import Row, System
@@ -51,6 +52,12 @@ class Service(System):
             *[(Role.WORKER, written["worker"], SETTINGS)] * self._workers,
             *[(Role.SCHEDULER, written["scheduler"], SETTINGS)] * self._schedulers,
         ]
+
+    def begin(self, client: Client) -> None:
+        timetable.start(client)
+
+    def end(self, client: Client, stage: Stage) -> None:
+        timetable.stop(client, stage)
 
     def rows(self, stage: Stage) -> Mapping[str, Row]:
         rows = stage.query(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaos.client import Client
 from chaos.crew import Crew, Member, Role
 from chaos.executions import FILE
+from chaos.faults.fault import Fault
 from chaos.network import Link
 from chaos.stage import Stage, bare_environ
 from dev.servers import free_port
@@ -44,6 +46,16 @@ class System(ABC):
     @abstractmethod
     def commands(self) -> Sequence[tuple[Role, str, Mapping[str, str]]]:
         """Its processes: what they are, how they are started, with which further settings."""
+
+    def faults(self, faults: Sequence[Fault]) -> list[Fault]:
+        """Those of these that can happen to it."""
+        return list(faults)
+
+    def begin(self, client: Client) -> None:  # noqa: B027  # most have nothing of the kind
+        """Ask for what goes on through the whole run."""
+
+    def end(self, client: Client, stage: Stage) -> None:  # noqa: B027
+        """End that, when everything works again."""
 
     @abstractmethod
     def rows(self, stage: Stage) -> Mapping[str, Row]:

@@ -82,6 +82,20 @@ def the_result_is_of_the_last_attempt(evidence: Evidence, look: Looking) -> None
             )
 
 
+@invariant(8, "Each schedule's ticks are exactly those expected, each with its one task.")
+def every_tick_fired_once(evidence: Evidence, look: Looking) -> None:
+    for schedule in evidence.schedules:
+        expected, fired = set(schedule.expected), set(schedule.fired)
+        for tick in expected | fired:
+            look.expect(tick in fired, f"schedule {schedule.name!r} lost its tick at {tick}")
+            look.expect(tick in expected, f"schedule {schedule.name!r} fired at {tick}, unasked")
+        look.expect(
+            list(schedule.with_task) == list(schedule.fired),
+            f"schedule {schedule.name!r} fired {len(schedule.fired)} times"
+            f" and made {len(schedule.with_task)} tasks",
+        )
+
+
 @invariant(9, "Nothing starts before its time.")
 def nothing_starts_early(evidence: Evidence, look: Looking) -> None:
     for id, changes in evidence.history.items():
