@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import pairwise
 
 from chaos.evidence import Evidence, Strike
@@ -19,8 +20,18 @@ from tasks.lifecycle import FINISHED, Outcome, Status
 
 SWEEP = 2.0  # seconds the scheduler may take to notice
 HASTE = 3.0  # … more on a machine that starts processes at the same time
+LEFT_BEHIND = 14.0  # … until it believes that a queue has left a task behind: see decision 0011
 MARGIN = 1.0  # … by which tasks of one queue may overtake each other
 NEVER = float("inf")
+
+
+class Why(StrEnum):
+    """What a stranded task lacked."""
+
+    OVERDUE = "overdue"
+    LOST = "held by a lost worker"
+    LEFT_BEHIND = "left behind by its queue"
+    SILENCE = "pending while nothing was started"
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class Stretch:
     task_id: str
     began: float  # seconds of the epoch
     ended: float
-    why: str
+    why: Why
 
 
 @dataclass(frozen=True)
@@ -39,9 +50,9 @@ class Recovery:
 
     strike: Strike
     affected: int  # tasks that were accepted and not finished then, or came before it was over
-    longest: float  # seconds the slowest of them was stranded
     slowest: Stretch | None
-    allowed: float  # … at most, for that one
+    longest: float  # seconds the slowest of them was stranded after the strike
+    late: list[str]  # what took longer than is allowed
     next_done: float | None  # seconds until the next task was done
 
 
@@ -59,17 +70,15 @@ def recoveries(evidence: Evidence) -> list[Recovery]:
         later = evidence.strikes[index + 1 :]
         until = later[0].began if later else NEVER
         mine = [each for each in stretches if each.began < until and each.ended > strike.since]
-        worst = max(
-            mine, key=lambda each: over_the_limit(evidence, strike, later, each), default=None
-        )
+        slowest = max(mine, key=lambda each: length(each, strike), default=None)
         following = bisect_left(ends, strike.since)
         found.append(
             Recovery(
                 strike,
                 sum(affected(changes, strike) for changes in evidence.history.values()),
-                max((length(each, strike) for each in mine), default=0.0),
-                worst,
-                allowed(evidence, later, worst) if worst else allowed(evidence, [], None),
+                slowest,
+                length(slowest, strike) if slowest else 0.0,
+                [lateness(each, strike) for each in mine if is_late(evidence, strike, later, each)],
                 ends[following] - strike.since if following < len(ends) else None,
             )
         )
@@ -81,17 +90,19 @@ def length(stretch: Stretch, strike: Strike) -> float:
     return stretch.ended - max(stretch.began, strike.since)
 
 
-def over_the_limit(
-    evidence: Evidence, strike: Strike, later: Sequence[Strike], stretch: Stretch
-) -> float:
-    return length(stretch, strike) - allowed(evidence, later, stretch)
+def is_late(evidence: Evidence, strike: Strike, later: Sequence[Strike], stretch: Stretch) -> bool:
+    """Whether it took longer than until a death is noticed and swept up, or a lost job is missed.
+
+    That time begins anew with each strike that came in between.
+    """
+    once = HASTE + (LEFT_BEHIND if stretch.why is Why.LEFT_BEHIND else evidence.lease + SWEEP)
+    between = [each for each in later if each.began < stretch.ended]
+    allowed = once + sum(each.over - each.began + once for each in between)
+    return length(stretch, strike) > allowed
 
 
-def allowed(evidence: Evidence, later: Sequence[Strike], stretch: Stretch | None) -> float:
-    """Seconds until a death is noticed and swept up; anew after each strike that came between."""
-    once = evidence.lease + SWEEP + HASTE
-    between = [strike for strike in later if stretch and strike.began < stretch.ended]
-    return once + sum(strike.over - strike.began + once for strike in between)
+def lateness(stretch: Stretch, strike: Strike) -> str:
+    return f"task {stretch.task_id} was {stretch.why} for {length(stretch, strike):.1f} s"
 
 
 def affected(changes: Sequence[Change], strike: Strike) -> bool:
@@ -132,9 +143,9 @@ class Stranding:
                 if change.is_now == Status.SCHEDULED:
                     due = max(change.at, change.run_at or change.at)
                     if following.is_now == Status.PENDING:
-                        yield Stretch(id, due, following.at, "overdue")
+                        yield Stretch(id, due, following.at, Why.OVERDUE)
                 elif change.is_now == Status.RUNNING and (id, change.attempt) in self._lost:
-                    yield Stretch(id, change.at, following.at, "held by a lost worker")
+                    yield Stretch(id, change.at, following.at, Why.LOST)
                 elif change.is_now == Status.PENDING:
                     yield from self._waiting(id, queue, change.at, following.at)
 
@@ -142,12 +153,12 @@ class Stranding:
         """Of the time in which a task was pending, that in which it lacked more than its turn."""
         left_behind = self._left_behind(queue, since, until)
         if left_behind is not None:
-            yield Stretch(id, left_behind, until, "left behind")
+            yield Stretch(id, left_behind, until, Why.LEFT_BEHIND)
         first = bisect_right(self._starts, since)
         last = bisect_left(self._starts, until)
         moments = [since, *self._starts[first:last], until]
         silent = max(pairwise(moments), key=lambda pair: pair[1] - pair[0])
-        yield Stretch(id, *silent, "nothing was started")
+        yield Stretch(id, *silent, Why.SILENCE)
 
     def _left_behind(self, queue: str, since: float, until: float) -> float | None:
         """When a task was started that had joined this queue later."""

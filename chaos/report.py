@@ -151,7 +151,7 @@ def details(report: Report) -> Iterable[str]:
                     each.strike.name,
                     f"{each.strike.over - each.strike.began:.1f} s",
                     f"{each.affected:,}",
-                    f"{each.longest:.2f} s",
+                    f"{each.longest:.2f} s" + (f", {each.slowest.why}" if each.slowest else ""),
                     "" if each.next_done is None else f"{each.next_done:.2f} s",
                 ]
                 for each in report.recoveries

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from chaos.checker import Verdict
 from chaos.evidence import Evidence
+from chaos.figures import recoveries
 
 TASK = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def write(path: Path, evidence: Evidence, verdicts: Iterable[Verdict]) -> None:
-    """The lives of all tasks that violations name."""
+    """The lives of all tasks that violations name, and of the slowest to recover."""
     examples = [text for verdict in verdicts for text in verdict.examples or ()]
-    ids = sorted({id for text in examples for id in TASK.findall(text)})
-    path.write_text("\n\n".join("\n".join(life(evidence, id)) for id in ids) + "\n")
+    ids = {id for text in examples for id in TASK.findall(text)}
+    ids |= {each.slowest.task_id for each in recoveries(evidence) if each.slowest}
+    path.write_text("\n\n".join("\n".join(life(evidence, id)) for id in sorted(ids)) + "\n")
 
 
 def life(evidence: Evidence, id: str) -> Iterator[str]:
