@@ -27,6 +27,7 @@ class Strike:
     name: str
     began: float  # seconds of the epoch
     over: float = 0.0  # … when all was mended
+    gentle: bool = False
     struck: float | None = None  # … from when recovery counts, if before that
 
     @property
@@ -66,6 +67,8 @@ class Evidence:
     leftovers: list[str] = field(default_factory=list)  # in Redis
     connections: list[str] = field(default_factory=list)  # too many, or too old
     orphans: list[str] = field(default_factory=list)  # processes
+    kills: list[tuple[int, float]] = field(default_factory=list)  # of horses: pid, when
+    figures: dict[str, float] = field(default_factory=dict)  # seconds
     notes: list[str] = field(default_factory=list)
 
 
@@ -83,6 +86,8 @@ def gather(run: Run, scene: Scene, ledger: Ledger, began: float, client: Client)
         executions=executions.read(stage.executions),
         keeps_attempts=system.keeps_attempts,
         orphans=scene.crew.orphans(),
+        kills=scene.kills,
+        figures=scene.figures,
         notes=scene.notes,
     )
     if system.keeps_attempts:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from chaos.evidence import Evidence, Strike
 from chaos.witness import Change
@@ -22,6 +22,7 @@ SWEEP = 2.0  # seconds the scheduler may take to notice
 HASTE = 3.0  # … more on a machine that starts processes at the same time
 LEFT_BEHIND = 14.0  # … until it believes that a queue has left a task behind: see decision 0011
 MARGIN = 1.0  # … by which tasks of one queue may overtake each other
+BRIEF = 0.1  # … that nobody counts
 NEVER = float("inf")
 
 
@@ -126,17 +127,24 @@ class Stranding:
             for attempt in attempts
             if attempt.outcome == Outcome.LOST
         }
-        self._starts: list[float] = []
-        by_queue: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        starts: list[float] = []
+        by_queue: dict[str, list[tuple[float, float]]] = defaultdict(list)  # joined, started
         for id, changes in evidence.history.items():
             for before, change in pairwise(changes):
                 if change.is_now == Status.RUNNING:
-                    self._starts.append(change.at)
-                    by_queue[evidence.rows[id].queue].append((change.at, before.at))
-        self._starts.sort()
-        self._starts_of = {queue: sorted(starts) for queue, starts in by_queue.items()}
+                    starts.append(change.at)
+                    by_queue[evidence.rows[id].queue].append((before.at, change.at))
+        self._silences = [
+            (began, ended)
+            for began, ended in pairwise([0.0, *sorted(starts), NEVER])
+            if ended - began > BRIEF
+        ]
+        self._queues = {queue: Queue(turns) for queue, turns in by_queue.items()}
 
     def all(self) -> Iterator[Stretch]:
+        return (each for each in self._all() if each.ended - each.began > BRIEF)
+
+    def _all(self) -> Iterator[Stretch]:
         for id, changes in self._evidence.history.items():
             queue = self._evidence.rows[id].queue
             for change, following in pairwise(changes):
@@ -151,17 +159,24 @@ class Stranding:
 
     def _waiting(self, id: str, queue: str, since: float, until: float) -> Iterator[Stretch]:
         """Of the time in which a task was pending, that in which it lacked more than its turn."""
-        left_behind = self._left_behind(queue, since, until)
-        if left_behind is not None:
-            yield Stretch(id, left_behind, until, Why.LEFT_BEHIND)
-        first = bisect_right(self._starts, since)
-        last = bisect_left(self._starts, until)
-        moments = [since, *self._starts[first:last], until]
-        silent = max(pairwise(moments), key=lambda pair: pair[1] - pair[0])
-        yield Stretch(id, *silent, Why.SILENCE)
+        if queue in self._queues:
+            yield Stretch(id, self._queues[queue].first_after(since), until, Why.LEFT_BEHIND)
+        first = bisect_right(self._silences, (since,)) - 1
+        for began, ended in self._silences[max(0, first) :]:
+            if began > until:
+                break
+            yield Stretch(id, max(began, since), min(ended, until), Why.SILENCE)
 
-    def _left_behind(self, queue: str, since: float, until: float) -> float | None:
-        """When a task was started that had joined this queue later."""
-        starts = self._starts_of.get(queue, [])
-        first, last = bisect_right(starts, (since, NEVER)), bisect_left(starts, (until,))
-        return next((at for at, joined in starts[first:last] if joined > since + MARGIN), None)
+
+class Queue:
+    """When those who joined one queue had their turns."""
+
+    def __init__(self, turns: list[tuple[float, float]]) -> None:
+        turns.sort()
+        self._joined = [joined for joined, _ in turns]
+        earliest = accumulate((started for _, started in reversed(turns)), min)
+        self._earliest = [*reversed(list(earliest)), NEVER]  # of this one and all who joined later
+
+    def first_after(self, joined: float) -> float:
+        """When the first of those had its turn that joined later than this."""
+        return self._earliest[bisect_right(self._joined, joined + MARGIN)]

@@ -8,8 +8,8 @@ from random import Random
 
 from chaos.faults import TABLE, Fault
 
-PAUSE = 3.0  # seconds of peace after a fault, in which the service recovers
-MIXED = 0.25  # share of the time in which faults overlap
+PAUSE = 2.5  # seconds of peace after a fault, in which the service recovers
+MIXED = 0.15  # share of the time in which faults overlap
 LEADS = ("workers: kill -9", "postgres: kill -9 of the postmaster", "redis: FLUSHALL")
 
 

@@ -14,6 +14,7 @@ from chaos.checker import Verdict
 from chaos.evidence import Evidence
 from chaos.figures import Recovery, recoveries
 from chaos.ledger import Answered
+from chaos.measured import Figure, measured
 
 REPORTS = Path(__file__).resolve().parent / "reports"
 
@@ -44,6 +45,7 @@ class Report:
     tally: Tally
     verdicts: list[Verdict]
     recoveries: list[Recovery]
+    figures: list[Figure]
     answers: dict[str, int]
     notes: list[str]
 
@@ -57,12 +59,14 @@ class Report:
 
 
 def report_on(evidence: Evidence, verdicts: list[Verdict]) -> Report:
+    recovered = recoveries(evidence)
     return Report(
         title=evidence.title,
         seconds=evidence.ended - evidence.began,
         tally=tally(evidence),
         verdicts=verdicts,
-        recoveries=recoveries(evidence),
+        recoveries=recovered,
+        figures=list(measured(evidence, recovered)),
         answers=answers(evidence),
         notes=evidence.notes,
     )
@@ -142,6 +146,12 @@ def details(report: Report) -> Iterable[str]:
         if verdict.violated:
             yield from ["", f"**{verdict.number}. {verdict.sentence}**", ""]
             yield from (f"- {' '.join(example.split())}" for example in verdict.examples or ())
+    if report.figures:
+        yield ""
+        yield from table(
+            ["figure", "measured", "at most"],
+            [[each.name, f"{each}", f"{each.limit:g}"] for each in report.figures],
+        )
     if any(each.affected for each in report.recoveries):
         yield ""
         yield from table(

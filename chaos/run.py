@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import psycopg2
@@ -53,19 +53,20 @@ class Run:
         with ExitStack() as stack:
             self.system.prepare(self.stage)
             running = assemble(self.system, self.stage)
+            ledger = Ledger()
             scene = Scene(
                 self.stage,
                 running.crew,
                 running.front,
                 Random(f"{self.seed}/scene"),
                 self.system.lease,
+                ledger,
             )
             stack.callback(running.crew.stop)
             running.crew.start()
             self._wait_until_it_answers(running.front.port)
             client = Client(running.front.port)
             self.system.begin(client)
-            ledger = Ledger()
             load = Load(running.front.port, ledger, self.seed, self.rate * self.system.rate)
             stack.callback(scene.over.set)
             load.start()
@@ -106,7 +107,7 @@ class Run:
         lanes = [
             threading.Thread(target=self._lane, args=(place, scene, over), daemon=True)
             for place in LANES
-            if any(fault.place == place and not fault.alone for fault in self.faults)
+            if any(fault.place == place and may_mix(fault) for fault in self.faults)
         ]
         for lane in lanes:
             lane.start()
@@ -122,8 +123,8 @@ class Run:
 
     def _lane(self, place: str, scene: Scene, over: threading.Event) -> None:
         chance = Random(f"{self.seed}/mix/{place}")
-        mine = Scene(scene.stage, scene.crew, scene.front, chance, scene.lease, over, scene.notes)
-        faults = [each for each in self.faults if each.place == place and not each.alone]
+        mine = replace(scene, chance=chance, over=over, kills=[], figures={})
+        faults = [each for each in self.faults if each.place == place and may_mix(each)]
         with suppress(Stopped):
             while True:
                 mine.linger(chance.uniform(0.5, 5))
@@ -131,7 +132,7 @@ class Run:
                     chance.choice(faults).strike(mine)
 
     def _strike(self, fault: Fault, scene: Scene) -> None:
-        strike = Strike(str(fault), time.time())
+        strike = Strike(str(fault), time.time(), gentle=fault.gentle)
         self.strikes.append(strike)
         scene.struck_at = None
         try:
@@ -167,6 +168,12 @@ def mend(scene: Scene) -> None:
         member.start()
 
 
+def may_mix(fault: Fault) -> bool:
+    return not (fault.alone or fault.only_named)
+
+
 def faults_named(words: Sequence[str]) -> list[Fault]:
-    """The faults whose names contain one of these; all of them if there are no words."""
-    return [fault for fault in TABLE if not words or any(word in str(fault) for word in words)]
+    """The faults whose names contain one of these; without words, all that every run has."""
+    if words:
+        return [fault for fault in TABLE if any(word in str(fault) for word in words)]
+    return [fault for fault in TABLE if not fault.only_named]

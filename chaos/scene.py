@@ -10,6 +10,7 @@ from random import Random
 
 from chaos.crew import Crew, Member, Role
 from chaos.executions import under_way
+from chaos.ledger import Ledger
 from chaos.network import Link
 from chaos.stage import Stage
 
@@ -27,8 +28,11 @@ class Scene:
     front: Link
     chance: Random
     lease: float
+    ledger: Ledger
     over: threading.Event = field(default_factory=threading.Event)
     notes: list[str] = field(default_factory=list)  # what faults have to say, for the report
+    figures: dict[str, float] = field(default_factory=dict)  # what faults measured, in seconds
+    kills: list[tuple[int, float]] = field(default_factory=list)  # of horses: pid, when
     struck_at: float | None = None  # since when the rest has to do without what was struck
 
     def linger(self, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """Everything that may break: the table of faults, a file for each place."""
 
 from chaos.faults import (
+    backlog,
     everything,
     horses,
     network,
@@ -15,6 +16,7 @@ from chaos.faults.fault import TABLE, Fault
 __all__ = [
     "TABLE",
     "Fault",
+    "backlog",
     "everything",
     "horses",
     "network",

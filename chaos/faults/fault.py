@@ -20,18 +20,18 @@ class Fault:
     strike: Deed  # returns when all is as before, or a process is dead
     alone: bool = False  # never together with others
     service_only: bool = False  # it looks into what only this service has
+    gentle: bool = False  # asked for in order: it must cost no task an attempt
+    only_named: bool = False  # too long for every run
 
     def __str__(self) -> str:
         return f"{self.place}: {self.name}"
 
 
-def fault(
-    place: str, name: str, seconds: float, *, alone: bool = False, service_only: bool = False
-) -> Callable[[Deed], Deed]:
-    """Add a function to the table of faults."""
+def fault(place: str, name: str, seconds: float, **more: bool) -> Callable[[Deed], Deed]:
+    """Add a function to the table of faults; `more` are further fields of `Fault`."""
 
     def enter(deed: Deed) -> Deed:
-        TABLE.append(Fault(place, name, seconds, deed, alone, service_only))
+        TABLE.append(Fault(place, name, seconds, deed, **more))
         return deed
 
     return enter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from signal import SIGKILL, SIGSEGV, SIGSTOP
 
@@ -43,5 +44,6 @@ def send(scene: Scene, number: int) -> int:
         return 0
     pid = scene.chance.choice(horses)
     with suppress(ProcessLookupError):
+        scene.kills.append((pid, time.time()))
         os.kill(pid, number)
     return pid

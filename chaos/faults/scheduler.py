@@ -29,7 +29,7 @@ def pause(scene: Scene) -> None:
         scene.linger(scene.lease * 2)
 
 
-@fault("scheduler", "SIGTERM", 2)
+@fault("scheduler", "SIGTERM", 2, gentle=True)
 def terminate(scene: Scene) -> None:
     scene.a(Role.SCHEDULER).terminate()
     scene.linger(2)

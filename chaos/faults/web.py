@@ -38,7 +38,7 @@ def kill_between_commit_and_push(scene: Scene) -> None:
     scene.linger(0.4)
 
 
-@fault("web", "SIGTERM under load", 3)
+@fault("web", "SIGTERM under load", 3, gentle=True)
 def restart(scene: Scene) -> None:
     scene.a(Role.WEB).terminate()
     scene.linger(3)

@@ -97,15 +97,22 @@ def pause_briefly(scene: Scene) -> None:
         scene.linger(scene.lease / 2)
 
 
-@fault("workers", "rolling SIGTERM under load", 8)
+@fault("workers", "rolling SIGTERM under load", 8, gentle=True)
 def roll(scene: Scene) -> None:
     """One after the other, as a deployment does."""
-    for _ in range(2):
+    for _ in range(3):
         for worker in scene.crew.of(Role.WORKER):
-            roll_one(scene, worker)
+            restart(scene, worker)
 
 
-@fault("workers", "two SIGTERMs", 3)
+@fault("workers", "100 rolling restarts", 80, gentle=True, only_named=True)
+def roll_on(scene: Scene) -> None:
+    for _ in range(50):
+        for worker in scene.crew.of(Role.WORKER):
+            restart(scene, worker)
+
+
+@fault("workers", "two SIGTERMs", 3, gentle=True)
 def terminate_twice(scene: Scene) -> None:
     worker = scene.a_worker()
     worker.terminate()
@@ -125,12 +132,12 @@ def terminate_without_postgres(scene: Scene) -> None:
     scene.linger(1)
 
 
-def roll_one(scene: Scene, worker: Member) -> None:
+def restart(scene: Scene, worker: Member) -> None:
     before = worker.starts
     worker.terminate()
     worker.until_ended()
     scene.until(lambda: worker.starts > before, within=10)
-    scene.linger(1)
+    scene.linger(0.6)
 
 
 def has_popped(scene: Scene, worker: Member) -> bool:

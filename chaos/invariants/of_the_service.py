@@ -7,7 +7,10 @@ from collections import Counter
 from chaos.checker import Looking, invariant
 from chaos.evidence import Evidence
 from chaos.figures import recoveries
+from chaos.measured import burnt_by, deaths_noticed
 from tasks.lifecycle import FINISHED, Status
+
+HASTE = 0.5  # seconds more on a machine that has everything else to do
 
 
 @invariant(11, "Redis holds no leftovers after the drain.")
@@ -19,6 +22,22 @@ def redis_is_clean(evidence: Evidence, look: Looking) -> None:
 def recovery_is_in_time(evidence: Evidence, look: Looking) -> None:
     for recovery in recoveries(evidence):
         look.expect_none(f"after {recovery.strike.name}: {late}" for late in recovery.late)
+
+
+@invariant(12, "Restarts in order burn no attempt.")
+def restarts_burn_nothing(evidence: Evidence, look: Looking) -> None:
+    for strike in evidence.strikes:
+        if strike.gentle:
+            look.expect_none(
+                f"{strike.name}: attempt {attempt.number} of task {id} was {attempt.outcome}"
+                for id, attempt in burnt_by(evidence, strike)
+            )
+
+
+@invariant(12, "A horse's death is on record within a second.")
+def deaths_are_noticed(evidence: Evidence, look: Looking) -> None:
+    for seconds in deaths_noticed(evidence):
+        look.expect(seconds < 1 + HASTE, f"a horse's death was on record after {seconds:.2f} s")
 
 
 @invariant(14, "No process outlives a death.", of_the_record=False)
