@@ -153,9 +153,9 @@ class Worker(BaseWorker):
         due = [now + IDLE, self._stable.next_deadline()]
         if len(self._work):
             due.append(self._tended + TEND_EVERY)
-        if len(self._work.outbox) or self._intake.undecided:
+        if len(self._work.outbox):
             due.append(self._database.until)
-        if self._hungry and self._stop_asked_at is None and any(self._work.places()):
+        if self._intake.undecided or (self._may_take() and any(self._work.places())):
             due.append(max(self._database.until, self._redis.until))
         for descriptor, _ in self._poll.poll(max(0.0, min(due) - now) * 1000):
             if descriptor == self._wakeup[0]:
@@ -196,8 +196,7 @@ class Worker(BaseWorker):
 
     def _take_work(self, now: float) -> None:
         places = self._work.places()
-        wanted = self._hungry and any(places) and not self._suspended and self._registered
-        if not (wanted or self._intake.undecided):
+        if not (self._intake.undecided or (self._may_take() and any(places))):
             return
         if not (self._database.over(now) and self._redis.over(now)):
             return
@@ -208,6 +207,11 @@ class Worker(BaseWorker):
             if self._intake.lease_in_doubt:
                 self._intake.lease_in_doubt = False
                 self._renewed = 0.0
+
+    def _may_take(self) -> bool:
+        """Whether there may be something to pop, and it may be popped."""
+        stopping = self._stop_asked_at is not None
+        return self._hungry and self._registered and not self._suspended and not stopping
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -252,6 +256,7 @@ class Worker(BaseWorker):
         log.error("worker %s was presumed dead; it starts over", self.name)
         with self._redis:
             self._intake.close()
+        self._take_down_bell()  # it hangs under the old name
         self._stable.kill_all()
         while self._stable.horses:
             self._stable.reap()
@@ -336,6 +341,7 @@ class Worker(BaseWorker):
 
     def _wind_down(self, now: float) -> None:
         """Give back what has not begun; after the grace period, cut short what still runs."""
+        self._take_work(now)  # what was popped and is not decided yet, and nothing else
         self._work.give_back()
         if self._grace_is_over(now):
             self._stable.kill_all()

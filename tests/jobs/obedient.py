@@ -26,6 +26,9 @@ from tasks.retry import Backoff
 SOON = Backoff(first_wait=timedelta(), jitter=False)
 
 
+KEPT: dict[str, bytearray] = {}
+
+
 class Orders(Schema):
     do = fields.String(load_default="succeed")
     seconds = fields.Float(load_default=0.0)
@@ -54,6 +57,7 @@ def obey(do: str, seconds: float, value: Any, context: Context) -> Any:
         "note and fail once": lambda: (_note(value, context), _fail_once(context))[1],
         "submit": lambda: str(actions.submit(Submission(name="obey")).id),
         "ask PostgreSQL": lambda: _ask_postgres(context, seconds),
+        "grow": lambda: len(KEPT.setdefault("megabytes", bytearray(int(seconds) * 1_000_000))),
         "who": lambda: {"pid": os.getpid(), "thread": threading.current_thread().name},
         "surround": lambda: logging.getLogger("elsewhere").info("deep inside"),
         "set": lambda: {1, 2},

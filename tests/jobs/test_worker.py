@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from rq.suspension import resume, suspend
 from sqlalchemy import func, select, update
 
-from tasks import actions, leases
+from tasks import actions, catalog, leases
 from tasks.broker import Broker, Delivery
 from tasks.database import Sessions, note_pending
 from tasks.lifecycle import Outcome, Priority, Status
 from tasks.models import Attempt, AuditEntry, Task, Worker
 from tests.eventually import eventually
-from tests.jobs.conftest import Process, becomes, database_session, finished, look, submit
+from tests.jobs.conftest import ROOT, Process, becomes, database_session, finished, look, submit
 
 Start = Callable[..., Process]
 
@@ -302,6 +307,66 @@ def test_horses_are_replaced_after_their_number_of_tasks(a_running_worker: Start
     pids = {finished(submit("who")).result["pid"] for _ in range(12)}  # type: ignore[index]  # JSON
 
     assert len(pids) >= 2
+
+
+def test_horses_that_have_grown_too_large_are_replaced(a_running_worker: Start) -> None:
+    worker = a_running_worker(worker_concurrency=1, worker_max_memory=150)
+    (first,) = worker.horses()
+
+    finished(submit("grow", seconds=200))
+
+    eventually(lambda: worker.horses() and first not in worker.horses())
+    assert finished(submit()).status is Status.SUCCEEDED
+
+
+def test_a_suspended_worker_starts_nothing_and_does_not_spin(
+    a_running_worker: Start, broker: Broker
+) -> None:
+    worker = a_running_worker()
+    suspend(broker.redis)
+    eventually(lambda: broker.redis.hget(f"rq:worker:{name_of(worker)}", "state") == b"suspended")
+    task_id = submit()
+
+    began, used = time.monotonic(), cpu_seconds(worker.pid)
+    eventually(lambda: time.monotonic() - began > 2)
+    share = (cpu_seconds(worker.pid) - used) / (time.monotonic() - began)
+
+    assert look(task_id).status is Status.PENDING
+    assert share < 0.5  # a loop that never sleeps takes all it can get
+    resume(broker.redis)
+    assert finished(task_id).status is Status.SUCCEEDED
+
+
+def name_of(worker: Process) -> str:
+    with database_session() as session:
+        return session.scalars(select(Worker.id).where(Worker.pid == worker.pid)).one()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_stock_rq_worker_runs_tasks_right(
+    environ: dict[str, str], sessions: Sessions, redis_url: str
+) -> None:
+    catalog.load(["tests.jobs.obedient"])
+    good, bad = submit(value="one at a time"), submit("raise", max_retries=0)
+    command = [
+        str(Path(sys.executable).with_name("rq")),
+        *("worker", "--burst", "--url", redis_url, "-j", "jobs.rq_job.Job"),
+        *("-S", "rq.serializers.JSONSerializer", "default:normal"),
+    ]
+    settings = {"TASK_MODULES": "tests.jobs.obedient", "PYTHONPATH": str(ROOT)}
+
+    subprocess.run(command, cwd=ROOT, env=environ | settings, check=True, timeout=60)
+
+    assert look(good).result == "one at a time"
+    assert look(bad).status is Status.FAILED
+    assert outcomes(good) == [(1, Outcome.SUCCEEDED, "succeed")]
+    assert outcomes(bad) == [(1, Outcome.FAILED, "fail")]
+    with sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Worker)) == 0
 
 
 def test_a_doubled_job_runs_once(a_running_worker: Start, broker: Broker) -> None:

@@ -1,0 +1,57 @@
+"""In which order a worker looks at its queues."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from jobs.intake import Intake
+from tasks.broker import Broker, Delivery
+from tasks.lifecycle import Priority
+
+
+@pytest.fixture
+def filled(broker: Broker) -> Broker:
+    """A Redis with a queue of each priority, for each of two names."""
+    broker.queue(
+        [
+            Delivery(uuid7(), "obey", name, priority, 60)
+            for name in ("default", "mail")
+            for priority in Priority
+        ]
+    )
+    return broker
+
+
+def orders(broker: Broker, times: int, *, weighted: bool) -> list[list[str]]:
+    intake = Intake(broker, "worker-1", [], weighted=weighted)
+    intake.learn_queues()
+    return [intake._order() for _ in range(times)]
+
+
+def test_strict_order_is_by_urgency(filled: Broker) -> None:
+    for order in orders(filled, 20, weighted=False):
+        urgencies = [queue.rpartition(":")[2] for queue in order]
+        assert urgencies == sorted(urgencies, key=[*Priority].index)
+
+
+def test_names_of_one_priority_take_turns(filled: Broker) -> None:
+    first = Counter(order[0] for order in orders(filled, 20, weighted=False))
+
+    assert first == {"default:critical": 10, "mail:critical": 10}
+
+
+def test_weighted_order_never_starves_low(filled: Broker) -> None:
+    first = Counter(order[0].rpartition(":")[2] for order in orders(filled, 4000, weighted=True))
+
+    # 27 : 9 : 3 : 1, so 100 of 4,000 for low; fewer than 50 would be five deviations away
+    assert first["critical"] > first["high"] > first["normal"] > first["low"] > 50
+
+
+def test_a_worker_learns_only_the_queues_it_is_limited_to(filled: Broker) -> None:
+    intake = Intake(filled, "worker-1", ["mail"], weighted=False)
+
+    assert intake.learn_queues()
+    assert intake.queues == [f"mail:{priority}" for priority in Priority]
