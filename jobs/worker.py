@@ -150,7 +150,8 @@ class Worker(BaseWorker):
     def _sleep(self) -> None:
         """Wait for a word of a horse, of Redis or of the system, or until something is due."""
         now = time.monotonic()
-        due = [now + IDLE, self._stable.next_deadline()]
+        renewal = max(self._renewed + self._terms.lease / 3, self._database.until)
+        due = [now + IDLE, self._stable.next_deadline(), renewal]
         if len(self._work):
             due.append(self._tended + TEND_EVERY)
         if len(self._work.outbox):

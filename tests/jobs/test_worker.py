@@ -464,6 +464,22 @@ def test_replaced_horses_have_connections_of_their_own(
     assert finished(UUID(second.result), within=2).status is Status.SUCCEEDED  # pushed at once
 
 
+def test_an_idle_worker_renews_a_lease_that_is_shorter_than_its_sleep(
+    a_running_worker: Start, sessions: Sessions
+) -> None:
+    a_running_worker(worker_lease=0.6)  # so it is renewed every 0.2 s; an idle sleep takes 1 s
+    began, renewals = time.monotonic(), set()
+
+    def have_looked_on() -> bool:
+        with sessions() as session:
+            renewals.add(session.scalar(select(Worker.last_seen_at)))
+        return time.monotonic() - began > 3
+
+    eventually(have_looked_on)
+
+    assert len(renewals) > 5
+
+
 # -- the end of a worker ----------------------------------------------------------------------
 
 

@@ -46,14 +46,18 @@ def test_one_screen_tells_where_everything_is(folder):
 def test_other_programs_reach_the_servers_through_dev_env(folder):
     with Running(folder) as running:
         env = running.dev_env()
+        with closing(psycopg2.connect(env["DATABASE_URL"])) as connection:
+            connection.autocommit = True
+
+            def workers() -> int:
+                cursor = connection.cursor()
+                cursor.execute("SELECT count(*) FROM workers")
+                return cursor.fetchone()[0]
+
+            eventually(lambda: workers() == 1)
         info = subprocess.run(
             [BIN / "rq", "info", "--url", env["REDIS_URL"]], capture_output=True, text=True
         )
-        with closing(psycopg2.connect(env["DATABASE_URL"])) as connection:
-            cursor = connection.cursor()
-            cursor.execute("SELECT count(*) FROM workers")
-
-            assert cursor.fetchone() == (1,)
         assert "1 workers" in info.stdout, info
         heads = subprocess.run([BIN / "alembic", "current"], cwd=folder, capture_output=True)
         assert b"(head)" in heads.stdout
