@@ -13,8 +13,8 @@ from flask import Flask
 from api.waiting import WaitingRoom
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
-AGAIN = 0.5  # seconds; the server's own handler of SIGTERM may not be in place yet
-PATIENCE = 20  # times SIGTERM is sent before the process ends without it
+AGAIN = 0.5  # seconds; a SIGTERM that comes while the server starts may be lost on it
+PATIENCE = 60  # times SIGTERM is repeated before the process ends without it
 
 
 def end_with_parent() -> None:
@@ -28,9 +28,15 @@ def end_with_parent() -> None:
 
 def _end_after(parent: BaseProcess) -> None:
     wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    _insist()
+
+
+def _insist() -> None:
+    """Repeat SIGTERM until this process has ended: the server may not have minded the first."""
     for _ in range(PATIENCE):
-        os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(AGAIN)
+        os.kill(os.getpid(), signal.SIGTERM)
     os._exit(1)
 
 
@@ -54,4 +60,4 @@ def _close_when_told(heard: int, room: WaitingRoom) -> None:
     while number := os.read(heard, 1):
         if number[0] in ENDS:
             room.close()
-            return
+            _insist()

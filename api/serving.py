@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 HEADERS_WITHIN = 10_000  # milliseconds a client has to send its headers, however slowly
+ENDS = (signal.SIGTERM, signal.SIGINT)
 LOGGERS = ("_granian", "granian.access")
 
 
@@ -25,7 +26,9 @@ def serve(settings: Settings) -> None:
     """Answer until SIGTERM, and replace a web process that dies."""
     refuse_taken_port(settings.api_host, settings.api_port)
     logging.getLogger("_granian").addFilter(threads_are_meant)
-    os.register_at_fork(after_in_child=forget_handlers)
+    os.register_at_fork(
+        before=hold_signals, after_in_parent=let_signals_through, after_in_child=forget_handlers
+    )
     gc.freeze()  # what is loaded stays: web processes share it, and nobody searches it at the end
     Granian(
         "wsgi:app",
@@ -59,10 +62,20 @@ def refuse_taken_port(host: str, port: int) -> None:
             sys.exit(f"Cannot listen on {host}:{port} (API_HOST, API_PORT): {problem.strerror}.")
 
 
+def hold_signals() -> None:
+    """Let none arrive in a child that still has its parent's handlers, where it would be lost."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+
+
+def let_signals_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+
+
 def forget_handlers() -> None:
     """Let SIGTERM end a web process that has no handler of its own yet, not run its parent's."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDS:
         signal.signal(number, signal.SIG_DFL)
+    let_signals_through()
 
 
 def threads_are_meant(record: logging.LogRecord) -> bool:
