@@ -28,6 +28,7 @@ from dev import programs, unprivileged
 from dev.leash import Leash
 
 LOOPBACK = "127.0.0.1"
+LINGERS = 1.0  # seconds a process that was killed may still hold its port
 PORTS = range(20_000, 32_000)  # below those the kernel hands to clients, so that none takes ours
 
 
@@ -206,7 +207,7 @@ class Server(ABC):
             time.sleep(0.1)
 
     def _try_to_start(self, deadline: float) -> bool:
-        if not is_free(self.port):
+        if not becomes_free(self.port):
             if self._port_is_fixed:
                 return False
             self.port = free_port()
@@ -409,6 +410,16 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
             probe.bind((host, port))
         except OSError:
             return False
+    return True
+
+
+def becomes_free(port: int) -> bool:
+    """Whether a port is free, or is as soon as a server that was just killed has let go of it."""
+    deadline = time.monotonic() + LINGERS
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
     return True
 
 
