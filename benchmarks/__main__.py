@@ -20,6 +20,7 @@ from benchmarks.scenarios.drain import DRAIN, KILOBYTES
 from benchmarks.scenarios.footprint import FOOTPRINT
 from benchmarks.scenarios.growth import GROWTH
 from benchmarks.scenarios.latency import LATENCY
+from benchmarks.scenarios.protections import PROTECTIONS
 from benchmarks.scenarios.run import RUN
 from benchmarks.scenarios.scenario import FULL, TINY, Scenario, Sizes
 from benchmarks.scenarios.sleepers import SLEEPERS
@@ -28,7 +29,9 @@ from benchmarks.scenarios.wake import WAKE
 from benchmarks.stage import Stage
 from benchmarks.systems.service import Service
 
-SCENARIOS = [SUBMIT, RUN, BATCH, DRAIN, KILOBYTES, SLEEPERS, LATENCY, WAKE, FOOTPRINT, GROWTH]
+SCENARIOS = [
+    SUBMIT, RUN, BATCH, DRAIN, PROTECTIONS, KILOBYTES, SLEEPERS, LATENCY, WAKE, FOOTPRINT, GROWTH,
+]  # fmt: skip
 TITLES = {scenario.key: scenario.title for scenario in SCENARIOS}
 
 

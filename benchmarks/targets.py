@@ -72,6 +72,10 @@ TARGETS = [
             ("RQ SimpleWorkers, no record", "rq", 15),
         )
     ),
+    Target(
+        "drain of no-op tasks, as it is", "own without the protections' periodic duties",
+        ("protections", RATE), 0.9, theirs=("protections", "service-unprotected", RATE),
+    ),
     *(
         Target(
             f"created → finished at 20/s, p{share}", "FastAPI + Celery stack",

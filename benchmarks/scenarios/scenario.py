@@ -23,6 +23,7 @@ class Sizes:
     batches: int = 20
     drain: Mapping[str, int] | None = None  # tasks by system, about four seconds of each
     drain_default: int = 20_000
+    protected: int = 60_000
     sleepers: int = 12_000
     waits: int = 60
     idle_seconds: float = 10
@@ -43,6 +44,7 @@ TINY = Sizes(
     warm_up=20,
     batches=2,
     drain_default=200,
+    protected=400,
     sleepers=400,
     waits=4,
     idle_seconds=0.5,

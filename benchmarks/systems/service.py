@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,21 @@ class Service(Recording):
         if rest:
             post(port, self.batch(rest, kind, **payload), connections=1, requests=1)
         return seen
+
+
+class Unprotected(Service):
+    """The same without whatever is done periodically: neither by a scheduler nor by workers."""
+
+    key = "service-unprotected"
+    title = "… without periodic duties"
+
+    def web(self, place: Place, port: int) -> Sequence[Program]:
+        return [self.process("web", place, API_PORT=str(port))]
+
+    def workers(self, place: Place) -> Sequence[Program]:
+        (worker,) = super().workers(place)
+        command = [sys.executable, "-m", "benchmarks.unprotected"]
+        return [replace(worker, command=command)]
 
 
 @cache
