@@ -3,86 +3,74 @@
 CHAOS_SEED chooses what happens, CHAOS_MINUTES how long, CHAOS_RATE how many requests a second;
 CHAOS_KEEP=1 keeps the logs and the lives of the slowest tasks though everything holds.
 Words after the command choose the faults whose names contain one of them; `--list` shows them.
-The word `plain-rq` breaks that instead, to see the checker fail.
+
+`plain-rq` breaks that instead, to see the checker fail. `figures` measures every figure of the
+guarantee at the service's default settings. `campaign 1 2 3` does all of it, with these seeds, and
+writes docs/chaos.md; `page` and the JSON files of some reports write it again from those.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import random
 import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from chaos import plan, report, story
-from chaos.checker import judge
+from chaos import campaign, page, report
 from chaos.faults import TABLE
 from chaos.plain_rq.system import PlainRQ
-from chaos.report import Report
-from chaos.run import Run, faults_named
 from chaos.service import Service
-from chaos.stage import Stage
-from chaos.system import System
-from dev.labelled import say
+from chaos.turn import Turn, figures, machine
 
 LONG = 5  # minutes from which a run begins with plain RQ
-SHARE = 0.15  # … and how much of the time that gets
-ALONE = "plain-rq"  # the word that runs it alone
+SHARE = 0.15  # … for this much of the time
 HEADING = "What was promised, after everything was broken"
 
 
 def main(words: list[str]) -> int:
-    if words == ["--list"]:
+    first, *others = words or [""]
+    if first == "--list":
         print("\n".join(map(str, TABLE)))
         return 0
-    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
+    if first == "page":
+        print(f"Written to {page.write(map(Path, others))}")
+        return 0
     minutes = float(os.environ.get("CHAOS_MINUTES") or 10)
     rate = float(os.environ.get("CHAOS_RATE") or 60)
     end_by_signal()
+    if first == "campaign":
+        return campaign.run([int(word) for word in others] or [1, 2, 3], minutes, rate)
+    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
+    command = f"CHAOS_SEED={seed} CHAOS_MINUTES={minutes:g} CHAOS_RATE={rate:g}"
     facts = {
         "seed": f"{seed}",
         "minutes": f"{minutes:g}",
         "requests per second": f"{rate:g}",
-        "command": f"CHAOS_SEED={seed} CHAOS_MINUTES={minutes:g} CHAOS_RATE={rate:g} make chaos",
-        "machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}",
+        "command": f"{command} {' '.join(['python -m chaos', *words]) if words else 'make chaos'}",
+        "machine": machine(),
     }
-    reports = [
-        turn(system, seed, share, rate, [word for word in words if word != ALONE])
-        for system, share in turns(words, minutes)
-    ]
+    reports = [turn.play() for turn in turns(words, seed, minutes, rate)]
     reports.reverse()  # ours first
-    path = report.save(reports, HEADING, facts)
+    path = report.save(reports, HEADING, facts, f"seed-{seed}")
     print(path.read_text())
     print(f"Written to {path}")
     return 0 if reports[0].holds else 1
 
 
-def turns(words: list[str], minutes: float) -> list[tuple[System, float]]:
-    """Which systems are broken, and for how many minutes: first one that is known to fail."""
-    if ALONE in words:
-        return [(PlainRQ(), minutes)]
+def turns(words: Sequence[str], seed: int, minutes: float, rate: float) -> list[Turn]:
+    """Who is broken, one after the other: in a long run first one that is known to fail."""
+    if list(words) == ["figures"]:
+        return [figures(seed, rate)]
+    if list(words[:1]) == ["plain-rq"]:
+        return [Turn(PlainRQ(), seed, minutes, rate, words[1:])]
+    ours = Turn(Service(), seed, minutes, rate, words)
     if words or minutes < LONG:
-        return [(Service(), minutes)]
-    return [(PlainRQ(), minutes * SHARE), (Service(), minutes * (1 - SHARE))]
-
-
-def turn(system: System, seed: int, minutes: float, rate: float, words: list[str]) -> Report:
-    """One system's turn, in a place of its own."""
-    faults = system.faults(faults_named(words))
-    planned = plan.draw(seed, minutes, faults)
-    stage = Stage()
-    with stage:
-        say(f"{system.title}: about {planned.seconds:.0f} s, in {stage.folder}")
-        evidence = Run(system, stage, seed, planned, rate, faults).go()
-    found = report.report_on(evidence, judge(evidence))
-    if found.holds and not os.environ.get("CHAOS_KEEP"):
-        stage.remove()
-    else:
-        story.write(stage.logs / "lives.txt", evidence, found.verdicts)
-        say(f"The logs are kept in {stage.logs}")
-    return found
+        return [ours]
+    return [Turn(PlainRQ(), seed, minutes * SHARE, rate), ours]
 
 
 def end_by_signal() -> None:

@@ -29,6 +29,7 @@ class Strike:
     over: float = 0.0  # … when all was mended
     gentle: bool = False
     struck: float | None = None  # … from when recovery counts, if before that
+    alone: bool = False  # the service was calm before it, and left alone until it was calm again
 
     @property
     def since(self) -> float:
@@ -52,6 +53,7 @@ class Evidence:
 
     title: str
     lease: float
+    minutes: float  # of load that were asked for
     began: float
     ended: float
     ledger: Ledger
@@ -68,7 +70,7 @@ class Evidence:
     connections: list[str] = field(default_factory=list)  # too many, or too old
     orphans: list[str] = field(default_factory=list)  # processes
     kills: list[tuple[int, float]] = field(default_factory=list)  # of horses: pid, when
-    figures: dict[str, float] = field(default_factory=dict)  # seconds
+    measured: dict[str, float] = field(default_factory=dict)  # by faults themselves
     notes: list[str] = field(default_factory=list)
 
 
@@ -78,6 +80,7 @@ def gather(run: Run, scene: Scene, ledger: Ledger, began: float, client: Client)
     evidence = Evidence(
         title=system.title,
         lease=system.lease,
+        minutes=run.plan.minutes,
         began=began,
         ended=time.time(),
         ledger=ledger,
@@ -87,7 +90,7 @@ def gather(run: Run, scene: Scene, ledger: Ledger, began: float, client: Client)
         keeps_attempts=system.keeps_attempts,
         orphans=scene.crew.orphans(),
         kills=scene.kills,
-        figures=scene.figures,
+        measured=scene.measured,
         notes=scene.notes,
     )
     if system.keeps_attempts:
@@ -95,9 +98,7 @@ def gather(run: Run, scene: Scene, ledger: Ledger, began: float, client: Client)
         evidence.effects = witness.effects(stage)
         evidence.schedules = timetable.read(stage)
         evidence.attempts = remains.attempts(stage)
-        evidence.metrics = client.ask(
-            "GET", "/api/v1/monitoring/metrics", headers={"Accept": "application/json"}
-        ).body
+        evidence.metrics = remains.metrics(client)
         evidence.leftovers = remains.in_redis(stage)
         evidence.connections = remains.connections(stage, scene.crew)
     return evidence

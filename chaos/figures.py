@@ -15,7 +15,6 @@ from enum import StrEnum
 from itertools import accumulate, pairwise
 
 from chaos.evidence import Evidence, Strike
-from chaos.witness import Change
 from tasks.lifecycle import FINISHED, Outcome, Status
 
 SWEEP = 2.0  # seconds the scheduler may take to notice
@@ -50,16 +49,19 @@ class Recovery:
     """What one fault did to the tasks that were there."""
 
     strike: Strike
-    affected: int  # tasks that were accepted and not finished then, or came before it was over
+    affected: int  # tasks that were there or came, and had a way to go
     slowest: Stretch | None
     longest: float  # seconds the slowest of them was stranded after the strike
     late: list[str]  # what took longer than is allowed
     next_done: float | None  # seconds until the next task was done
+    besides: list[str]  # what else was broken before the slowest of them had recovered
 
 
 def recoveries(evidence: Evidence) -> list[Recovery]:
     """One after the other, as they struck."""
     stretches = list(Stranding(evidence).all())
+    came = sorted(changes[0].at for changes in evidence.history.values())
+    went = sorted(changes[-1].at for changes in evidence.history.values())
     ends = sorted(
         change.at
         for changes in evidence.history.values()
@@ -69,21 +71,32 @@ def recoveries(evidence: Evidence) -> list[Recovery]:
     found = []
     for index, strike in enumerate(evidence.strikes):
         later = evidence.strikes[index + 1 :]
-        until = later[0].began if later else NEVER
-        mine = [each for each in stretches if each.began < until and each.ended > strike.since]
+        mine = [each for each in stretches if is_of(strike, later, each)]
         slowest = max(mine, key=lambda each: length(each, strike), default=None)
         following = bisect_left(ends, strike.since)
         found.append(
             Recovery(
                 strike,
-                sum(affected(changes, strike) for changes in evidence.history.values()),
+                bisect_left(came, strike.over) - bisect_left(went, strike.since),
                 slowest,
                 length(slowest, strike) if slowest else 0.0,
                 [lateness(each, strike) for each in mine if is_late(evidence, strike, later, each)],
                 ends[following] - strike.since if following < len(ends) else None,
+                [each.name for each in later if slowest and each.began < slowest.ended],
             )
         )
     return found
+
+
+def is_of(strike: Strike, later: Sequence[Strike], stretch: Stretch) -> bool:
+    """Whether a task was stranded after that strike, and not only by one that came later.
+
+    What a worker began after the strike was over it did not lose by it.
+    """
+    if stretch.ended <= strike.since or (later and stretch.began >= later[0].began):
+        return False
+    lost_later = any(each.began < stretch.ended for each in later) and stretch.began > strike.over
+    return not (stretch.why is Why.LOST and lost_later)
 
 
 def length(stretch: Stretch, strike: Strike) -> float:
@@ -104,16 +117,6 @@ def is_late(evidence: Evidence, strike: Strike, later: Sequence[Strike], stretch
 
 def lateness(stretch: Stretch, strike: Strike) -> str:
     return f"task {stretch.task_id} was {stretch.why} for {length(stretch, strike):.1f} s"
-
-
-def affected(changes: Sequence[Change], strike: Strike) -> bool:
-    """Whether a task was there, unfinished, or came before the strike was over."""
-    if strike.since < changes[0].at < strike.over:
-        return True
-    if changes[0].at > strike.since or changes[-1].at < strike.since:
-        return False
-    last = [change for change in changes if change.at <= strike.since][-1]
-    return last.is_now not in FINISHED
 
 
 class Stranding:

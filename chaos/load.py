@@ -15,8 +15,9 @@ from chaos.ledger import Answer, Answered, Ledger, Request, Submission
 from chaos.wishes import a_task
 
 PATH = "/api/v1/tasks/"
-CLIENTS = 6
-BATCH = 40  # tasks at most
+CLIENTS = 10
+CATCHES_UP = 1.0  # seconds of waiting that a client makes up for by asking faster
+BATCH = 60  # tasks at most
 REPEATED_FOR = 30.0  # seconds a client with an Idempotency-Key repeats in doubt
 REMEMBERED = 400  # ids that a client may come back to
 
@@ -50,9 +51,11 @@ class Load:
         chance = Random(f"{self._seed}/{number}")
         customer = Customer(self, Client(self._port), self._ledger, chance, f"{number}")
         acts, weights = zip(*customer.acts, strict=True)
-        while not self._over.wait(chance.expovariate(self.rate / CLIENTS)):
+        due = time.monotonic()
+        while not self._over.wait(max(0.0, due - time.monotonic())):
             (act,) = chance.choices(acts, weights)
             act()
+            due = max(due, time.monotonic() - CATCHES_UP) + chance.expovariate(self.rate / CLIENTS)
 
     @property
     def over(self) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from chaos.client import Client
 from chaos.crew import Crew, Role
 from chaos.stage import Stage
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 GONE_WITHIN = 75.0  # seconds: leftovers of a finished task are looked for after a minute
 CONNECTIONS = {Role.WEB: 2 * 8, Role.WORKER: 2 + 2, Role.SCHEDULER: 3}  # of one process at most
+METRICS = "/api/v1/monitoring/metrics"
 IDLE = 10  # seconds a transaction may be idle
 
 
@@ -33,6 +35,15 @@ def attempts(stage: Stage) -> Mapping[str, list[AttemptRow]]:
     for task_id, *facts in rows:
         found[task_id].append(AttemptRow(*facts))
     return found
+
+
+def metrics(client: Client) -> Any:
+    """The service's metrics; asked twice, since it may have closed a connection that was idle."""
+    for _ in range(2):
+        answer = client.ask("GET", METRICS, headers={"Accept": "application/json"})
+        if answer.status == 200:
+            break
+    return answer.body
 
 
 def in_redis(stage: Stage) -> list[str]:

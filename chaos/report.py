@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from chaos.checker import Verdict
-from chaos.evidence import Evidence
-from chaos.figures import Recovery, recoveries
+from chaos.evidence import Evidence, Strike
+from chaos.figures import Recovery, Stretch, recoveries
 from chaos.ledger import Answered
-from chaos.measured import Figure, measured
+from chaos.measured import Figure, measured, unexpected
 
 REPORTS = Path(__file__).resolve().parent / "reports"
 
@@ -41,6 +41,7 @@ class Report:
     """One system's turn."""
 
     title: str
+    lease: float  # seconds
     seconds: float
     tally: Tally
     verdicts: list[Verdict]
@@ -54,6 +55,16 @@ class Report:
         return all(verdict.holds for verdict in self.verdicts)
 
     @property
+    def recoveries_known(self) -> bool:
+        """Whether the system keeps a record that tells of recoveries."""
+        return all(verdict.applies for verdict in self.verdicts)
+
+    @property
+    def missed(self) -> list[Figure]:
+        """Figures that were not reached."""
+        return [figure for figure in self.figures if not figure.holds]
+
+    @property
     def longest_recovery(self) -> float:
         return max((each.longest for each in self.recoveries), default=0.0)
 
@@ -62,11 +73,12 @@ def report_on(evidence: Evidence, verdicts: list[Verdict]) -> Report:
     recovered = recoveries(evidence)
     return Report(
         title=evidence.title,
+        lease=evidence.lease,
         seconds=evidence.ended - evidence.began,
         tally=tally(evidence),
         verdicts=verdicts,
         recoveries=recovered,
-        figures=list(measured(evidence, recovered)),
+        figures=list(measured(evidence)),
         answers=answers(evidence),
         notes=evidence.notes,
     )
@@ -78,13 +90,12 @@ def tally(evidence: Evidence) -> Tally:
     finished = {row.id for row in rows.values() if row.finished}
     statuses = Counter(row.status for row in rows.values())
     doubtful = {label for label, each in asked.items() if each.means is Answered.UNKNOWN}
-    welcome = {label for label, each in asked.items() if each.means is not Answered.REFUSED}
     labels = Counter(row.label for row in rows.values() if row.label)
     return Tally(
         attempted=sum(ledger.count().values()),
         acknowledged=sum(len(each.ids) for each in ledger.submissions),
         lost=len(acknowledged - finished),
-        unexpected=sum(n for label, n in labels.items() if label not in welcome),
+        unexpected=len(unexpected(evidence)),
         stuck=sum(not row.finished for row in rows.values()),
         duplicated=sum(repeated(each) for each in evidence.executions.values()),
         recovered=sum(labels[label] for label in doubtful),
@@ -146,31 +157,43 @@ def details(report: Report) -> Iterable[str]:
         if verdict.violated:
             yield from ["", f"**{verdict.number}. {verdict.sentence}**", ""]
             yield from (f"- {' '.join(example.split())}" for example in verdict.examples or ())
-    if report.figures:
-        yield ""
-        yield from table(
-            ["figure", "measured", "at most"],
-            [[each.name, f"{each}", f"{each.limit:g}"] for each in report.figures],
-        )
+    yield ""
+    yield from figures(report.figures)
     if any(each.affected for each in report.recoveries):
         yield ""
-        yield from table(
-            ["fault", "lasted", "tasks there", "longest recovery", "next task done after"],
-            [
-                [
-                    each.strike.name,
-                    f"{each.strike.over - each.strike.began:.1f} s",
-                    f"{each.affected:,}",
-                    f"{each.longest:.2f} s" + (f", {each.slowest.why}" if each.slowest else ""),
-                    "" if each.next_done is None else f"{each.next_done:.2f} s",
-                ]
-                for each in report.recoveries
-            ],
-        )
+        yield from faults(report.recoveries)
     told = ", ".join(f"{status}: {count:,}" for status, count in report.answers.items())
     yield from ["", f"Answers over {report.seconds:.0f} s of load and settling: {told}."]
     yield from ([""] if report.notes else [])
     yield from (f"- {note}" for note in report.notes)
+
+
+def figures(figures: Iterable[Figure]) -> list[str]:
+    return table(
+        ["figure", "allowed", "measured", "holds"],
+        [
+            [each.name, each.allowed, each.measured, "yes" if each.holds else "**no**"]
+            for each in figures
+        ],
+    )
+
+
+def faults(recoveries: Iterable[Recovery]) -> list[str]:
+    """What each fault did, in the order in which they struck."""
+    return table(
+        ["fault", "lasted", "tasks there", "longest recovery", "meanwhile", "next task done after"],
+        [
+            [
+                each.strike.name + (", alone" if each.strike.alone else ""),
+                f"{each.strike.over - each.strike.began:.1f} s",
+                f"{each.affected:,}",
+                f"{each.longest:.2f} s" + (f", {each.slowest.why}" if each.slowest else ""),
+                "; ".join(each.besides),
+                "" if each.next_done is None else f"{each.next_done:.2f} s",
+            ]
+            for each in recoveries
+        ],
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -181,11 +204,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
-def save(reports: Sequence[Report], heading: str, facts: dict[str, str]) -> Path:
+def save(reports: Sequence[Report], heading: str, facts: dict[str, str], name: str) -> Path:
     """Write the report for people and for machines; return the first."""
     REPORTS.mkdir(exist_ok=True)
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-seed-{facts['seed']}"
-    path = REPORTS / f"{name}.md"
+    path = REPORTS / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}.md"
     path.write_text(markdown(reports, heading, facts))
     everything = {
         "facts": facts,
@@ -193,3 +215,31 @@ def save(reports: Sequence[Report], heading: str, facts: dict[str, str]) -> Path
     }
     path.with_suffix(".json").write_text(json.dumps(everything, indent=1, default=str))
     return path
+
+
+def read(path: Path) -> tuple[dict[str, str], list[Report]]:
+    """What was written for machines: the facts, and a report of each system."""
+    kept = json.loads(path.read_text())
+    return kept["facts"], [restored(each) for each in kept["reports"]]
+
+
+def restored(kept: dict[str, Any]) -> Report:
+    kept = {name: value for name, value in kept.items() if name != "holds"}
+    return Report(
+        **kept
+        | {
+            "tally": Tally(**kept["tally"]),
+            "verdicts": [Verdict(**each) for each in kept["verdicts"]],
+            "figures": [Figure(**each) for each in kept["figures"]],
+            "recoveries": [
+                Recovery(
+                    **each
+                    | {
+                        "strike": Strike(**each["strike"]),
+                        "slowest": Stretch(**each["slowest"]) if each["slowest"] else None,
+                    }
+                )
+                for each in kept["recoveries"]
+            ],
+        }
+    )

@@ -28,6 +28,7 @@ from dev.servers import ServerError
 log = logging.getLogger(__name__)
 
 STARTED_WITHIN = 60.0  # seconds
+CALM_WITHIN = 90.0  # … after a fault that is measured
 LANES = ("web", "workers", "horses", "redis", "postgres", "network", "scheduler")
 NUISANCES = (psycopg2.Error, RedisError, OSError, ServerError, TimeoutError)
 
@@ -71,6 +72,7 @@ class Run:
             stack.callback(scene.over.set)
             load.start()
             began = time.time()
+            self._alone(scene)
             self._one_by_one(scene)
             self._mixed(scene)
             mend(scene)
@@ -88,6 +90,23 @@ class Run:
                 raise NotStarted(f"{self.system.title} does not answer; see {self.stage.logs}")
             time.sleep(0.1)
         client.close()
+
+    def _alone(self, scene: Scene) -> None:
+        """Strike a calm service, and leave it alone until it is calm again: that is measured."""
+        for fault in self.plan.measured:
+            self._until_calm(scene)
+            say(f"{self.system.title}: {fault}, alone")
+            self._strike(fault, scene)
+            mend(scene)
+            self.strikes[-1].over = time.time()
+            self.strikes[-1].alone = self._until_calm(scene)
+
+    def _until_calm(self, scene: Scene) -> bool:
+        system = self.system
+        calm = scene.until(lambda: system.is_calm(self.stage, scene.crew), CALM_WITHIN, every=0.1)
+        if not calm:
+            scene.notes.append(f"not calm {CALM_WITHIN:.0f} s after {self.strikes[-1:]}")
+        return calm
 
     def _one_by_one(self, scene: Scene) -> None:
         for fault in self.plan.singles:
@@ -123,7 +142,7 @@ class Run:
 
     def _lane(self, place: str, scene: Scene, over: threading.Event) -> None:
         chance = Random(f"{self.seed}/mix/{place}")
-        mine = replace(scene, chance=chance, over=over, kills=[], figures={})
+        mine = replace(scene, chance=chance, over=over, kills=[], measured={})
         faults = [each for each in self.faults if each.place == place and may_mix(each)]
         with suppress(Stopped):
             while True:

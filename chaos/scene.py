@@ -31,7 +31,7 @@ class Scene:
     ledger: Ledger
     over: threading.Event = field(default_factory=threading.Event)
     notes: list[str] = field(default_factory=list)  # what faults have to say, for the report
-    figures: dict[str, float] = field(default_factory=dict)  # what faults measured, in seconds
+    measured: dict[str, float] = field(default_factory=dict)  # what faults measured themselves
     kills: list[tuple[int, float]] = field(default_factory=list)  # of horses: pid, when
     struck_at: float | None = None  # since when the rest has to do without what was struck
 
@@ -47,13 +47,13 @@ class Scene:
         """
         self.struck_at = time.time()
 
-    def until(self, condition: Callable[[], bool], within: float) -> bool:
+    def until(self, condition: Callable[[], bool], within: float, every: float = 0.005) -> bool:
         """Wait for a moment, closely watched; whether it came."""
         deadline = time.monotonic() + within
         while not condition():
             if time.monotonic() > deadline:
                 return False
-            self.linger(0.005)
+            self.linger(every)
         return True
 
     def until_busy(self, worker: Member, within: float = 3) -> None:

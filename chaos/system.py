@@ -38,6 +38,7 @@ class System(ABC):
     keeps_attempts = True  # whether its record tells of attempts and moves
     lease = 0.0  # seconds after which it finds out that a worker is dead
     rate = 1.0  # of the load, compared to what was asked for
+    calms_down = False  # whether it tells that it has recovered
 
     @abstractmethod
     def prepare(self, stage: Stage) -> None:
@@ -56,6 +57,10 @@ class System(ABC):
 
     def end(self, client: Client, stage: Stage) -> None:  # noqa: B027
         """End that, when everything works again."""
+
+    def is_calm(self, stage: Stage, crew: Crew) -> bool:
+        """Whether it has recovered from everything that was broken."""
+        return True
 
     @abstractmethod
     def rows(self, stage: Stage) -> Mapping[str, Row]:

@@ -15,8 +15,8 @@ Draw = Callable[[Random], dict[str, Any]]
 
 # How often, and what. Most do next to nothing, so that a run sees many of them.
 SORTS: list[tuple[int, Draw]] = [
-    (600, lambda chance: {"name": "chaos.nothing"}),
-    (120, lambda chance: {"name": "chaos.write"}),
+    (1500, lambda chance: {"name": "chaos.nothing"}),
+    (250, lambda chance: {"name": "chaos.write"}),
     (100, lambda chance: a_while("chaos.sleep", chance.uniform(0.001, 0.05))),
     (60, lambda chance: a_while("chaos.wait", chance.uniform(0.01, 0.3))),
     (10, lambda chance: a_while("chaos.sleep", chance.uniform(0.2, 1.0))),

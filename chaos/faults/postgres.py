@@ -16,11 +16,13 @@ COMMIT = b"COMMIT"
 @fault("postgres", "restart, fast", 4)
 def restart_fast(scene: Scene) -> None:
     scene.stage.postgres.restart("fast")
+    scene.struck()
 
 
 @fault("postgres", "restart, immediate", 4)
 def restart_immediate(scene: Scene) -> None:
     scene.stage.postgres.restart("immediate")
+    scene.struck()
 
 
 @fault("postgres", "down for longer than a lease", 8)

@@ -8,6 +8,7 @@ from chaos.scene import Scene
 
 POP, COMMIT = b"EVALSHA", b"COMMIT"
 POPPED = "dtq:popped:"
+RESTARTS, ROLLED = 100, "workers restarted in order"
 
 
 @fault("workers", "kill -9, busy", 3)
@@ -105,11 +106,15 @@ def roll(scene: Scene) -> None:
             restart(scene, worker)
 
 
-@fault("workers", "100 rolling restarts", 80, gentle=True, only_named=True)
+@fault(
+    "workers", f"{RESTARTS} rolling restarts", 180, gentle=True, only_named=True, service_only=True
+)
 def roll_on(scene: Scene) -> None:
-    for _ in range(50):
-        for worker in scene.crew.of(Role.WORKER):
-            restart(scene, worker)
+    """Each worker is there again before the next one goes."""
+    workers = scene.crew.of(Role.WORKER)
+    for number in range(RESTARTS):
+        replace(scene, workers[number % len(workers)])
+        scene.measured[ROLLED] = number + 1
 
 
 @fault("workers", "two SIGTERMs", 3, gentle=True)
@@ -138,6 +143,20 @@ def restart(scene: Scene, worker: Member) -> None:
     worker.until_ended()
     scene.until(lambda: worker.starts > before, within=10)
     scene.linger(0.6)
+
+
+def lives(scene: Scene, worker: Member) -> bool:
+    """Whether this process's worker has begun its life."""
+    return bool(scene.stage.query("SELECT FROM workers WHERE pid = %s", worker.pid))
+
+
+def replace(scene: Scene, worker: Member) -> None:
+    """End it in order, and wait until its successor has begun its life."""
+    before = worker.starts
+    worker.terminate()
+    worker.until_ended()
+    if not scene.until(lambda: worker.starts > before and lives(scene, worker), 20, every=0.05):
+        raise TimeoutError(f"{worker.name} did not come back")
 
 
 def has_popped(scene: Scene, worker: Member) -> bool:

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from chaos.checker import Looking, invariant
 from chaos.evidence import Evidence
+from chaos.measured import finals_of
 from tasks.lifecycle import FINISHED, Move, Status
 
 ALLOWED = {(source, move.target) for move in Move for source in move.sources}
@@ -23,11 +24,7 @@ def every_row_is_finished(evidence: Evidence, look: Looking) -> None:
 @invariant(2, "Every task has exactly one final event since its last rerun.")
 def one_final_event(evidence: Evidence, look: Looking) -> None:
     for id in evidence.rows:
-        finals, since = 0, evidence.history.get(id, [])
-        for change in since:
-            if change.was in FINISHED:
-                finals = 0
-            finals += change.is_now in FINISHED
+        finals = finals_of(evidence.history.get(id, []))
         look.expect(finals == 1, f"task {id} has {finals} final events since its last rerun")
 
 

@@ -36,7 +36,7 @@ def restarts_burn_nothing(evidence: Evidence, look: Looking) -> None:
 
 @invariant(12, "A horse's death is on record within a second.")
 def deaths_are_noticed(evidence: Evidence, look: Looking) -> None:
-    for seconds in deaths_noticed(evidence):
+    for seconds in deaths_noticed(evidence, evidence.strikes):
         look.expect(seconds < 1 + HASTE, f"a horse's death was on record after {seconds:.2f} s")
 
 
