@@ -134,7 +134,7 @@ class Settings:
     api_host: str = knob("127.0.0.1", "address the API listens on; 0.0.0.0 when the platform sets PORT", begins="HTTP")
     api_port: int = knob(8000, "port the API listens on; the platform's PORT wins", at_least=0, at_most=65535)
     web_processes: int = knob(2, "web processes", at_least=1, at_most=256)
-    web_threads: int = knob(128, "requests one web process answers at a time; half of them may wait for a task", at_least=1, at_most=1024)
+    web_threads: int = knob(512, "connections of one web process, each with a thread while it asks; half may wait for a task", at_least=1, at_most=4096)
     max_body_bytes: int = knob(10_485_760, "largest request body", at_least=1024)
     max_payload_bytes: int = knob(262_144, "largest payload of a task, as JSON", at_least=2)
     max_result_bytes: int = knob(1_048_576, "largest result of a task, as JSON; a larger one fails the attempt", at_least=2)

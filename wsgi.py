@@ -4,7 +4,7 @@ import gc
 
 import logs
 import settings
-from api import create_app, ending
+from api import create_app, ending, slow_bodies
 from jobs.handlers import SHIPPED
 from tasks import catalog
 
@@ -14,5 +14,6 @@ catalog.load((*SHIPPED, *configuration.task_modules))
 app = create_app(configuration)
 ending.end_with_parent()
 ending.let_waiters_go_at_the_end(app)
+slow_bodies.watch(configuration.api_port, configuration.web_threads)
 gc.collect()
 gc.freeze()  # the application stays: a full collection that searched it paused all for 75 ms

@@ -12,7 +12,7 @@ from typing import Any
 import flask_smorest
 from flask import Response
 from marshmallow import Schema
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
 from api import errors, queries, wire
 from api.schemas import ErrorBody
@@ -20,7 +20,7 @@ from api.strict_json import RefusedJSON
 
 Decorator = Callable[[Any], Any]  # of a view; its attributes are ours and flask-smorest's
 
-REFUSALS_OF_A_BODY = (RefusedJSON, RequestEntityTooLarge, UnsupportedMediaType)
+REFUSALS_OF_A_BODY = (RefusedJSON, RequestTimeout, RequestEntityTooLarge, UnsupportedMediaType)
 
 
 class Blueprint(flask_smorest.Blueprint):

@@ -37,6 +37,7 @@ def serve(settings: Settings) -> None:
         port=settings.api_port,
         workers=settings.web_processes,
         blocking_threads=settings.web_threads,
+        backpressure=settings.web_threads,  # so that no request waits for a thread of another
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=HEADERS_WITHIN),
         websockets=False,

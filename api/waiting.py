@@ -3,8 +3,9 @@
 import threading
 from uuid import UUID
 
-from flask import current_app
+from flask import current_app, request
 
+from api import slow_bodies
 from tasks import store
 from tasks.database import sessions
 from tasks.models import Task
@@ -24,7 +25,8 @@ class WaitingRoom:
             with sessions.begin() as session:
                 return store.find(session, task_id)
         try:
-            return self._waiters.wait(task_id, seconds)
+            with slow_bodies.waiting(request.environ):
+                return self._waiters.wait(task_id, seconds)
         finally:
             self._seats.release()
 

@@ -11,10 +11,11 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import (
     ClientDisconnected,
     RequestEntityTooLarge,
+    RequestTimeout,
     UnsupportedMediaType,
 )
 
-from api import strict_json
+from api import slow_bodies, strict_json
 
 JSON = "application/json"
 COMMON = (
@@ -66,11 +67,11 @@ def read_bytes() -> bytes:
         announced = 0
     if announced is not None and announced > most:
         raise RequestEntityTooLarge()
-    body: bytes = environ["wsgi.input"].read(most + 1 if announced is None else announced)
+    body = slow_bodies.read(environ, most + 1 if announced is None else announced)
     if len(body) > most:
         raise RequestEntityTooLarge()
     if announced is not None and len(body) < announced:
-        raise ClientDisconnected()
+        raise RequestTimeout() if slow_bodies.is_slow() else ClientDisconnected()
     return body
 
 

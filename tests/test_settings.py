@@ -91,7 +91,7 @@ def test_lists_are_separated_by_commas():
         ("API_PORT", "http", "API_PORT must be a whole number, not 'http'."),
         ("API_PORT", "70000", "API_PORT must be from 0 to 65535, not '70000'."),
         ("WORKER_LEASE", "nan", "WORKER_LEASE must be a number, not 'nan'."),
-        ("WEB_THREADS", "0", "WEB_THREADS must be from 1 to 1024, not '0'."),
+        ("WEB_THREADS", "0", "WEB_THREADS must be from 1 to 4096, not '0'."),
         ("MAX_CRASHES", "0", "MAX_CRASHES must be 1 or more, not '0'."),
         ("AUTH", "maybe", "AUTH must be on or off, not 'maybe'."),
         ("QUEUE_STRATEGY", "fair", "QUEUE_STRATEGY must be strict or weighted, not 'fair'."),

@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from api.slow_bodies import LOOK, PATIENCE
 from fuzz.service import Service, service
 
 pytestmark = pytest.mark.timeout(300)
 
-SOCKETS = 200
+SOCKETS = 400  # more than one process has threads for
 SECONDS = float(os.environ.get("SLOW_SECONDS", "3"))
 DRIP = 0.5  # seconds between two bytes of each slow socket
 
@@ -33,12 +34,16 @@ def opening_of(found: Service, kind: str) -> bytes:
     host = urlsplit(found.url).netloc
     key = f"Authorization: Bearer {found.token}\r\n"
     sends = "Content-Type: application/json\r\nContent-Length: 5000\r\n\r\n{"
+    chunks = sends.replace(
+        "Content-Length: 5000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1388\r\n{"
+    )
     return {
         "headers": f"GET /health HTTP/1.1\r\nHost: {host}\r\nX-Slow: ",
         "nothing": "",
         "body without a key": f"POST /api/v1/tasks/ HTTP/1.1\r\nHost: {host}\r\n{sends}",
         "body to sign in": f"POST /sign-in HTTP/1.1\r\nHost: {host}\r\n{sends}",
         "body with a key": f"POST /api/v1/tasks/ HTTP/1.1\r\nHost: {host}\r\n{key}{sends}",
+        "body in chunks": f"POST /api/v1/tasks/ HTTP/1.1\r\nHost: {host}\r\n{key}{chunks}",
     }[kind].encode()
 
 
@@ -72,9 +77,10 @@ def p99(taken: list[float]) -> float:
     return quantiles(taken, n=100)[98]
 
 
-@pytest.mark.parametrize(
-    "kind", ["headers", "nothing", "body without a key", "body to sign in", "body with a key"]
-)
+KINDS = ("headers", "nothing", "body without a key", "body to sign in", "body with a key")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "body in chunks"])
 def test_slow_sockets_keep_nobody_waiting(found: Service, kind: str) -> None:
     address = urlsplit(found.url)
     normal = p99(latencies(found, min(SECONDS, 5), []))
@@ -90,3 +96,23 @@ def test_slow_sockets_keep_nobody_waiting(found: Service, kind: str) -> None:
 
     print(f"{kind}: p99 {normal:.4f} s normally, {meanwhile:.4f} s meanwhile")  # noqa: T201  # with -s
     assert meanwhile < 2 * normal + 0.02
+
+
+def test_whoever_does_not_send_the_body_is_told_so_and_shown_out(found: Service) -> None:
+    address = urlsplit(found.url)
+    with ExitStack() as stack:
+        silent, dripping = (
+            stack.enter_context(socket.create_connection((address.hostname, address.port)))
+            for _ in range(2)
+        )
+        began = time.monotonic()
+        for each in (silent, dripping):
+            each.settimeout(0.5)
+            each.send(opening_of(found, "body with a key"))
+        while time.monotonic() < began + PATIENCE / 2:
+            with pytest.raises(TimeoutError):
+                dripping.recv(1)
+            dripping.send(b" ")
+        for each in (silent, dripping):
+            each.settimeout(PATIENCE + 10 * LOOK)
+            assert each.recv(1000).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
