@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from tasks import backlog, inspection, leases
-from tasks.broker import Broker
+from tasks.broker import Broker, as_bytes
 from tasks.database import sessions
 
 DEAD_AFTER = 2.0  # seconds without a life, for a worker that may be about to register
@@ -30,7 +30,7 @@ def requeue_popped(broker: Broker, watch: Watch) -> int:
         alive = leases.alive(session)
     dead = _the_dead(watch, set(popped), alive)
     lost = _lost(watch, popped, dead)
-    everything = {id.encode() for ids in lost.values() for id in ids}
+    everything = {as_bytes(id) for ids in lost.values() for id in ids}
     with sessions.begin() as session:
         waiting = backlog.pending(session, inspection.as_ids(everything))
     if waiting:

@@ -153,6 +153,15 @@ def split_queue(queue: str) -> tuple[str, Priority] | None:
     return queue_name, Priority(priority)
 
 
+def as_text(member: bytes) -> str:
+    """An id as Redis has it. Anything may stand there: `as_bytes` makes the same of it again."""
+    return member.decode(errors="surrogateescape")
+
+
+def as_bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
 def connect(url: str, *, patience: float, verify_tls: bool = True) -> Redis:
     """A client that waits at most `patience` seconds and never repeats a command by itself.
 
@@ -325,15 +334,15 @@ class Broker:
         reach("pop", "before")
         found = self._pop(
             keys=[POPPED + worker_id, *(f"rq:queue:{queue}" for queue in queues)],
-            args=[ordinary, waiting, len(waiting_kinds), *waiting_kinds, *leave],
+            args=[ordinary, waiting, len(waiting_kinds), *waiting_kinds, *map(as_bytes, leave)],
         )
         reach("pop", "after")
-        return [id.decode(errors="replace") for id in cast(list[bytes], found)]
+        return [as_text(id) for id in cast(list[bytes], found)]
 
     def leave(self, worker_id: str, ids: Sequence[str]) -> None:
         """These popped ids were started or refused."""
         if ids:
-            self.redis.srem(POPPED + worker_id, *ids)
+            self.redis.srem(POPPED + worker_id, *map(as_bytes, ids))
 
     def mirror_ended(self, worker_id: str, ends: Sequence[Ended], ttl: int) -> None:
         """Show in RQ's registries how attempts ended; a job without a status is removed."""
@@ -349,7 +358,7 @@ class Broker:
     def popped_by(self, worker_id: str) -> list[str]:
         """The ids a worker popped and has neither started nor refused."""
         members = cast(set[bytes], self.redis.smembers(POPPED + worker_id))
-        return [member.decode(errors="replace") for member in members]
+        return [as_text(member) for member in members]
 
     def remove(self, ids: Iterable[UUID]) -> None:
         """Delete the jobs of these tasks; ids left in queues are refused at their start."""
@@ -362,7 +371,7 @@ class Broker:
     def head(self, queue: str, count: int) -> list[str]:
         """The next ids of a queue."""
         found = cast(list[bytes], self.redis.lrange(f"rq:queue:{queue}", 0, count - 1))
-        return [id.decode(errors="replace") for id in found]
+        return [as_text(id) for id in found]
 
     def check(self) -> None:
         """Raise `BrokerUnavailable` if Redis does not answer."""

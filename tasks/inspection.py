@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from redis import Redis
 
 from tasks.backlog import Queue
-from tasks.broker import ENTRY_POINT, POPPED, POPPERS, rq_queue
+from tasks.broker import ENTRY_POINT, POPPED, POPPERS, as_text, rq_queue
 
 MARKER = "dtq:epoch"  # gone when Redis lost its memory
 JOB = "rq:job:"
@@ -66,7 +66,7 @@ def popped(redis: Redis, worker_ids: Sequence[str]) -> dict[str, set[str]]:
             pipeline.smembers(POPPED + worker_id)
         found: list[set[bytes]] = pipeline.execute()
     return {
-        worker_id: {member.decode(errors="replace") for member in members}
+        worker_id: {as_text(member) for member in members}
         for worker_id, members in zip(worker_ids, found, strict=True)
     }
 

@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 
 from jobs.intake import Intake
 from tasks.broker import Broker, Delivery
+from tasks.database import Sessions
 from tasks.lifecycle import Priority
 
 
@@ -55,3 +56,15 @@ def test_a_worker_learns_only_the_queues_it_is_limited_to(filled: Broker) -> Non
 
     assert intake.learn_queues()
     assert intake.queues == [f"mail:{priority}" for priority in Priority]
+
+
+def test_what_is_no_id_leaves_the_popped_set(broker: Broker, sessions: Sessions) -> None:
+    broker.redis.sadd("rq:queues", "rq:queue:default:normal")
+    broker.redis.lpush("rq:queue:default:normal", "not-an-id", "", b"\xff no text")
+    intake = Intake(broker, "worker-1", [], weighted=False)
+    intake.learn_queues()
+
+    intake.take(5, 0)
+    intake.tidy()
+
+    assert broker.popped_by("worker-1") == []

@@ -63,7 +63,7 @@ def test_a_worker_that_was_never_seen_alive_gets_time_to_register(broker, popped
 
 def test_what_was_settled_meanwhile_is_only_forgotten(broker, a_task):
     started, gone = a_task(Status.RUNNING), str(uuid4())
-    broker.redis.sadd(POPPED + "w", str(started.id), gone, "not an id")
+    broker.redis.sadd(POPPED + "w", str(started.id), gone, "not an id", b"\xff no text")
     broker.redis.sadd("dtq:poppers", POPPED + "w")
     watch = Watch()
     requeue_popped(broker, watch)
@@ -71,6 +71,8 @@ def test_what_was_settled_meanwhile_is_only_forgotten(broker, a_task):
 
     assert requeue_popped(broker, watch) == 0
     assert broker.popped_by("w") == []
+    assert requeue_popped(broker, watch) == 0
+    assert inspection.poppers(broker.redis) == []
 
 
 def test_what_a_living_worker_has_forgotten_is_pushed_after_a_while(broker, popped, a_worker):
