@@ -115,7 +115,8 @@ def submit_many(batch: Sequence[Submission]) -> list[UUID] | Response:
 def browse(asked: dict[str, Any]) -> Page:
     """List tasks, newest first.
 
-    Each page tells where the next one begins, so tasks that arrive meanwhile shift nothing.
+    Each page tells where the next one begins, so tasks that arrive meanwhile shift nothing. Few
+    tasks, or none, and a `next_cursor` mean that a search by label has not come to its end.
     """
     limit, after = asked.pop("limit"), item_before(asked.pop("cursor", None))
     with sessions.begin() as session:

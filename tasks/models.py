@@ -40,6 +40,7 @@ NAMING = {
 }
 
 
+LABEL_LENGTH = 256  # letters of a label by which it is found, as in the trigger of migration 0010
 Member = TypeVar("Member", bound=StrEnum)
 
 
@@ -165,17 +166,7 @@ class Task(Record):
             postgresql_where=text("expires_at IS NOT NULL AND status IN ('scheduled', 'pending')"),
         ),
         Index("tasks_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
-        Index("tasks_failed", "id", postgresql_where=text("status = 'failed'")),
-        Index("tasks_cancelled", "id", postgresql_where=text("status = 'cancelled'")),
-        Index("tasks_by_name", "name", "id"),
-        Index("tasks_by_queue", "queue_name", "id"),
-        Index(
-            "tasks_labelled",
-            "labels",
-            postgresql_using="gin",
-            postgresql_ops={"labels": "jsonb_path_ops"},
-            postgresql_where=text("labels <> '{}'::jsonb"),
-        ),
+        Index("tasks_listed", "name", "queue_name", "status", "priority", "id"),  # see `groups`
         Index(
             "tasks_of_tick",
             "schedule_id",
@@ -190,6 +181,16 @@ class Task(Record):
         ),
         {"postgresql_with": {"fillfactor": "80"}},
     )
+
+
+class TaskLabel(Record):
+    """One label of a task, written and deleted with it by a trigger, so that lists are in order."""
+
+    __tablename__ = "task_labels"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)  # the first `LABEL_LENGTH` letters of both
+    task_id: Mapped[UUID] = mapped_column(primary_key=True)
 
 
 class Attempt(Record):

@@ -1,16 +1,18 @@
 """Finding tasks: pages by filter, newest first, by keyset and never by OFFSET."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session, aliased
 
+from tasks import groups
+from tasks.groups import Group
 from tasks.lifecycle import Priority, Status
-from tasks.models import Attempt, Task
+from tasks.models import LABEL_LENGTH, Attempt, Task, TaskLabel
 from tasks.store import find
 
 
@@ -27,6 +29,12 @@ class Filter:
     created_before: datetime | None = None
     queue_names: Collection[str] = ()  # any of these; empty does not restrict
 
+    @property
+    def names_a_group(self) -> bool:
+        return bool(
+            self.status or self.name or self.queue_name or self.priority or self.queue_names
+        )
+
 
 class Page(NamedTuple):
     """Some tasks, and the id after which the next page begins; None on the last page."""
@@ -35,37 +43,118 @@ class Page(NamedTuple):
     last: UUID | None
 
 
+AT_ONCE = 2_000  # newest tasks that a search looks through before it asks which groups there are
+GROUPS = 1_000  # up to so many, it reads each from its end
+PATIENCE = 10_000  # tasks that a search looks through at most before its page ends
+LABELLED = 2_000  # the same, of those with its label: each is fetched from its own place
+
+
 def page(session: Session, which: Filter, limit: int, after: UUID | None = None) -> Page:
     """Up to `limit` tasks, newest first, that come after the task `after` of an earlier page.
+
+    A page may have fewer, even none, and still say where the next one begins: no search looks
+    through any number of tasks at once. Only those by label and something else come to that.
+    """
+    if which.label is not None:
+        return _look_through(session, which, limit, after, LABELLED)
+    found = _look_through(session, which, limit, after, AT_ONCE)
+    if found.last is None or len(found.items) == limit:
+        return found
+    these = _groups(session, which) if which.names_a_group else None
+    if these is None:
+        return _look_through(session, which, limit, after, PATIENCE)
+    first, last = _ends(which, after)
+    statement = groups.newest(these, limit + 1, first, last, *_in_time(Task, which))
+    return _page(session.scalars(statement).all(), limit, None)
+
+
+def _groups(session: Session, which: Filter) -> list[Group] | None:
+    """The groups in which there may be some; None if there are too many groups."""
+    found = list(groups.groups(session, GROUPS, which.name))
+    if len(found) == GROUPS:
+        return None
+    return [
+        each
+        for each in found
+        if which.status in (None, each.status)
+        and which.queue_name in (None, each.queue_name)
+        and which.priority in (None, each.priority)
+        and (not which.queue_names or each.queue_name in which.queue_names)
+    ]
+
+
+def _look_through(
+    session: Session, which: Filter, limit: int, after: UUID | None, effort: int
+) -> Page:
+    """A page of what is to be found among the next `effort` tasks, or among those labelled so."""
+    first, last = _ends(which, after)
+    if which.label is None:
+        ids = select(Task.id).where(Task.id.between(first, last))
+        window = ids.with_only_columns(Task).order_by(Task.id.desc()).limit(effort).subquery()
+        task = aliased(Task, window)
+        statement = select(task)
+    else:
+        key, value = (part[:LABEL_LENGTH] for part in which.label)
+        ids = select(TaskLabel.task_id).where(
+            TaskLabel.key == key,
+            TaskLabel.value == value,
+            TaskLabel.task_id.between(first, last),
+        )
+        window = ids.order_by(TaskLabel.task_id.desc()).limit(effort).subquery()
+        task = Task
+        statement = select(task).join(window, window.c.task_id == Task.id)
+    wanted = (*_conditions(task, which), *_in_time(task, which))
+    statement = statement.where(*wanted).order_by(task.id.desc()).limit(limit + 1)
+    found = session.scalars(statement).all()
+    if len(found) > limit:
+        return _page(found, limit, None)
+    (id,) = ids.selected_columns
+    reached = session.scalar(ids.order_by(id.desc()).offset(effort - 1).limit(1))
+    return _page(found, limit, reached)
+
+
+def _page(found: Sequence[Task], limit: int, reached: UUID | None) -> Page:
+    items = found[:limit]
+    return Page(items, items[-1].id if len(found) > limit else reached)
+
+
+def _conditions(task: type[Task], which: Filter) -> Iterator[ColumnElement[bool]]:
+    for column, value in (
+        (task.status, which.status),
+        (task.name, which.name),
+        (task.queue_name, which.queue_name),
+        (task.priority, which.priority),
+    ):
+        if value is not None:
+            yield column == value
+    if which.queue_names:
+        yield task.queue_name.in_(sorted(which.queue_names))
+    if which.label is not None:
+        key, value = which.label
+        yield task.labels.contains({key: value})
+
+
+def _in_time(task: type[Task], which: Filter) -> Iterator[ColumnElement[bool]]:
+    if which.created_after is not None:
+        yield task.created_at > which.created_after
+    if which.created_before is not None:
+        yield task.created_at < which.created_before
+
+
+def _ends(which: Filter, after: UUID | None) -> tuple[UUID, UUID]:
+    """The least and the greatest id to look at.
 
     Ids are UUIDs of version 7, so their order is the order of submission, and bounds on the time
     of creation are bounds on the id as well.
     """
-    statement = select(Task)
-    for column, value in (
-        (Task.status, which.status),
-        (Task.name, which.name),
-        (Task.queue_name, which.queue_name),
-        (Task.priority, which.priority),
-    ):
-        if value is not None:
-            statement = statement.where(column == value)
-    if which.queue_names:
-        statement = statement.where(Task.queue_name.in_(sorted(which.queue_names)))
-    if which.label is not None:
-        key, value = which.label
-        statement = statement.where(Task.labels != {}, Task.labels.contains({key: value}))
+    first, last = UUID(int=0), UUID(int=2**128 - 1)
     if which.created_after is not None:
-        statement = statement.where(Task.created_at > which.created_after)
-        statement = statement.where(Task.id > first_id_of(which.created_after, slack=-60))
+        first = first_id_of(which.created_after, slack=-60)
     if which.created_before is not None:
-        statement = statement.where(Task.created_at < which.created_before)
-        statement = statement.where(Task.id < first_id_of(which.created_before, slack=60))
+        last = first_id_of(which.created_before, slack=60)
     if after is not None:
-        statement = statement.where(Task.id < after)
-    found = session.scalars(statement.order_by(Task.id.desc()).limit(limit + 1)).all()
-    items = found[:limit]
-    return Page(items, items[-1].id if len(found) > limit else None)
+        last = min(last, UUID(int=max(0, after.int - 1)))
+    return first, last
 
 
 def first_id_of(moment: datetime, slack: float) -> UUID:
