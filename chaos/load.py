@@ -17,7 +17,7 @@ from chaos.wishes import a_task
 PATH = "/api/v1/tasks/"
 CLIENTS = 10
 CATCHES_UP = 1.0  # seconds of waiting that a client makes up for by asking faster
-BATCH = 60  # tasks at most
+BATCH = 80  # tasks at most
 REPEATED_FOR = 30.0  # seconds a client with an Idempotency-Key repeats in doubt
 REMEMBERED = 400  # ids that a client may come back to
 
