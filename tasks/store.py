@@ -267,7 +267,7 @@ def already_settled(session: Session, settlements: Sequence[Settlement]) -> set[
             Attempt.task_id.in_([each.task_id for each in settlements])
         )
     )
-    known = {row.tuple() for row in rows}
+    known = {tuple(row) for row in rows}
     return {
         each.task_id
         for each in settlements
@@ -282,7 +282,7 @@ def no_longer_held(session: Session, held: Sequence[tuple[UUID, int]], worker_id
         Task.status == Status.RUNNING,
         Task.worker_id == worker_id,
     )
-    still = {row.tuple() for row in session.execute(mine)}
+    still = {tuple(row) for row in session.execute(mine)}
     return {id for id, number in held if (id, number) not in still}
 
 
