@@ -188,31 +188,35 @@ def settled_after_restart(evidence: Evidence, strikes: Iterable[Strike]) -> Iter
 
 def burnt_by(evidence: Evidence, strike: Strike) -> list[tuple[str, AttemptRow]]:
     """Attempts that ran while something was restarted in order, and came to a bad end."""
-    return [
+    burnt = [
         (id, attempt)
         for id, attempts in evidence.attempts.items()
-        if evidence.rows[id].name != DEATHS
         for attempt in attempts
-        if is_burnt(evidence.rows[id].name, attempt)
-        and strike.began - 0.5 <= attempt.started_at <= strike.over - 0.5
-        and not any(died_for_another(evidence, id, attempt))
+        if strike.began - 0.5 <= attempt.started_at <= strike.over - 0.5
+        and is_burnt(evidence.rows[id].name, attempt)
     ]
+    deaths = list(of_kind(evidence, DEATHS)) if burnt else []
+    return [(id, attempt) for id, attempt in burnt if not died_for_another(attempt, deaths)]
 
 
 def is_burnt(kind: str, attempt: AttemptRow) -> bool:
     if attempt.outcome == Outcome.FAILED:
         return kind != FAILURES
-    return attempt.outcome in (Outcome.LOST, Outcome.CRASHED)
+    return kind != DEATHS and attempt.outcome in (Outcome.LOST, Outcome.CRASHED)
 
 
-def died_for_another(evidence: Evidence, id: str, attempt: AttemptRow) -> Iterator[bool]:
+def of_kind(evidence: Evidence, kind: str) -> Iterator[AttemptRow]:
+    for id, attempts in evidence.attempts.items():
+        if evidence.rows[id].name == kind:
+            yield from attempts
+
+
+def died_for_another(attempt: AttemptRow, deaths: Iterable[AttemptRow]) -> bool:
     """Whether its horse was taken down by a handler beside it, on another thread or before it."""
-    crashed_at = attempt.ended_at
-    for other, attempts in evidence.attempts.items():
-        if other != id and evidence.rows[other].name == DEATHS:
-            for each in attempts:
-                near = abs(each.ended_at - crashed_at) < 0.5
-                yield near and each.worker_id == attempt.worker_id
+    return any(
+        abs(death.ended_at - attempt.ended_at) < 0.5 and death.worker_id == attempt.worker_id
+        for death in deaths
+    )
 
 
 def accepted_without_redis(evidence: Evidence) -> list[float]:
