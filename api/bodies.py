@@ -19,7 +19,7 @@ def task(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "name": task.name,
-        "payload": sealing.mask(task.name, task.payload) if shown else None,
+        "payload": sealing.shown(task.name, task.payload) if shown else None,
         "queue_name": task.queue_name,
         "priority": task.priority,
         "status": task.status,

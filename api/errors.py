@@ -33,6 +33,7 @@ from tasks.errors import (
     NotPermitted,
     ScheduleNameTaken,
     ScheduleNotFound,
+    TaskGone,
     TaskNotFound,
     TooManyTasks,
     UnknownKind,
@@ -65,6 +66,7 @@ REFUSALS: dict[type[Exception], Refusal] = {
     NotAuthenticated: Refusal(401, headers=(("WWW-Authenticate", 'Bearer realm="task queue"'),)),
     NotPermitted: Refusal(403, says="This API key needs the scope tasks:manage."),
     TaskNotFound: Refusal(404),
+    TaskGone: Refusal(410),
     ScheduleNotFound: Refusal(404),
     ScheduleNameTaken: Refusal(409),
     InvalidSchedule: Refusal(

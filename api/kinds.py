@@ -34,7 +34,7 @@ def body(kind: Kind, terms: Terms) -> dict[str, Any]:
         "description": kind.description,
         "queue_name": kind.queue_name,
         "priority": kind.priority,
-        "timeout": terms.timeout if kind.timeout is None else kind.timeout.total_seconds(),
+        "timeout": float(terms.timeout if kind.timeout is None else kind.timeout.total_seconds()),
         "max_retries": terms.max_retries if retries is None else retries,
         "schema": payload_schema(kind),
     }

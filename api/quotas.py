@@ -3,8 +3,7 @@
 After the IETF draft "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers-10).
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from flask import Flask, Response, current_app, g
 
@@ -22,28 +21,36 @@ def register(app: Flask, quotas: Quotas, backlogs: Backlogs) -> None:
     app.after_request(tell)
 
 
-def charge(submissions: Sequence[Submission]) -> None:
-    """Let the client submit these, or raise `TooManyTasks`."""
+def charge(tasks: int, queue_names: Callable[[], Iterable[str]]) -> None:
+    """Let the client make this many tasks, or raise `TooManyTasks`.
+
+    Where they would go is asked for only if backlogs are limited.
+    """
     quotas: Quotas = current_app.extensions["quotas"]
     backlogs: Backlogs = current_app.extensions["backlogs"]
     if backlogs.limit:
-        backlogs.refuse_full(queue_names_of(submissions))
+        backlogs.refuse_full(queue_names())
     who = grant()
     try:
-        g.allowance = quotas.charge(who.key_id, who.submit_rate, len(submissions))
+        g.allowance = quotas.charge(who.key_id, who.submit_rate, tasks)
     except TooManyTasks as refusal:
         g.allowance = refusal.allowance
         raise
 
 
-def queue_names_of(submissions: Sequence[Submission]) -> Counter[str]:
-    """How many of these would go to each queue name; of unknown kinds nothing is known yet."""
+def charge_for(submissions: Sequence[Submission]) -> None:
+    """Let the client submit these, or raise `TooManyTasks`."""
+    charge(len(submissions), lambda: queue_names_of(submissions))
+
+
+def queue_names_of(submissions: Sequence[Submission]) -> set[str]:
+    """The queue names these would go to; of unknown kinds nothing is known yet."""
     kinds = catalog.kinds()
-    return Counter(
+    return {
         each.queue_name or kinds[each.name].queue_name
         for each in submissions
         if each.queue_name or each.name in kinds
-    )
+    }
 
 
 def tell(response: Response) -> Response:

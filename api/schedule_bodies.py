@@ -23,7 +23,7 @@ def schedule(schedule: Schedule) -> dict[str, Any]:
         "name": schedule.name,
         "task": {
             "name": schedule.task_name,
-            "payload": sealing.mask(schedule.task_name, schedule.payload) if shown else None,
+            "payload": sealing.shown(schedule.task_name, schedule.payload) if shown else None,
             "queue_name": schedule.queue_name,
             "priority": schedule.priority,
             "labels": schedule.labels,

@@ -4,7 +4,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import Length, Range
 
 from api.fields import Flag, Number, Spelled, Time, Whole, WrittenFlag, WrittenWhole
-from api.schemas import A_TIME, AN_ID, LONGEST_PAGE, PAGE, UNSEEN, SubmissionBody, told
+from api.schemas import A_TIME, AN_ID, LONGEST_PAGE, PAGE, UNREADABLE, UNSEEN, SubmissionBody, told
 from tasks.objections import LONGEST_CRON, LONGEST_EVERY, SHORTEST_EVERY
 from tasks.policies import FireOutcome, Missed, Overlap
 from tasks.recurrence import Gap
@@ -137,7 +137,7 @@ class ScheduledTaskBody(Schema):
         keys=fields.String(),
         required=True,
         allow_none=True,
-        metadata=told(f"What its handler gets. {UNSEEN}", {"message": "good morning"}),
+        metadata=told(f"What its handler gets. {UNSEEN} {UNREADABLE}", {"message": "good morning"}),
     )
     queue_name = fields.String(required=True, metadata=told("Where it waits.", "default"))
     priority = fields.String(required=True, metadata=told("How urgent it is.", "normal"))

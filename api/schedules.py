@@ -9,7 +9,7 @@ from uuid import UUID
 from flask import Response
 from marshmallow import Schema, ValidationError
 
-from api import bodies, schedule_bodies, wire
+from api import bodies, quotas, schedule_bodies, wire
 from api.auth import client, grant, refuse_other_queues, requires
 from api.contract import Blueprint
 from api.examples import A_TASK
@@ -47,6 +47,7 @@ from tasks.errors import (
     InvalidSchedule,
     ScheduleNameTaken,
     ScheduleNotFound,
+    TooManyTasks,
 )
 from tasks.keys import Scope
 from tasks.models import Schedule
@@ -207,14 +208,15 @@ def resume(schedule_id: UUID) -> Schedule:
 @blueprint.answers(
     201, TaskBody, example=A_TASK, headers={"Location": "Where the task can be looked at."}
 )
-@blueprint.raises(ScheduleNotFound)
+@blueprint.raises(ScheduleNotFound, TooManyTasks)
 def run(schedule_id: UUID) -> Response:
     """Submit the schedule's task now.
 
     It does so when the schedule is paused, too, and whatever else of it is running. Its ticks are
-    not moved.
+    not moved. To the limits of the key and of the queue it counts as a submission.
     """
-    visible(schedule_id)
+    queue_name = visible(schedule_id).queue_name
+    quotas.charge(1, lambda: [queue_name])
     task = schedule_actions.run(schedule_id, client())
     return wire.Answer(bodies.task(task), 201, [("Location", f"/api/v1/tasks/{task.id}")])
 
@@ -223,17 +225,21 @@ def run(schedule_id: UUID) -> Response:
 @requires(Scope.SCHEDULES_MANAGE)
 @blueprint.takes(BackfillRequest, reading(BackfillRequest()), examples=BACKFILLS)
 @blueprint.answers(200, BackfillBody, write=schedule_bodies.backfill, example=BACKFILLED)
-@blueprint.raises(ScheduleNotFound, InvalidSchedule)
+@blueprint.raises(ScheduleNotFound, InvalidSchedule, TooManyTasks)
 def backfill(wanted: dict[str, Any], schedule_id: UUID) -> Backfill:
     """Run ticks of the past that have not fired.
 
     With `dry_run` it only says which. They run beside each other, whatever `overlap` says; each is
-    submitted once, however often this is asked.
+    submitted once, however often this is asked. To the limits of the key and of the queue each
+    counts as a submission.
     """
-    visible(schedule_id)
-    return schedule_actions.backfill(
-        schedule_id, wanted["from_"], wanted["to"], wanted["dry_run"], client()
-    )
+    queue_name = visible(schedule_id).queue_name
+    asked = (schedule_id, wanted["from_"], wanted["to"])
+    planned = schedule_actions.backfill(*asked, True, client())
+    if wanted["dry_run"] or not planned.ticks:
+        return planned._replace(dry_run=wanted["dry_run"])
+    quotas.charge(len(planned.ticks), lambda: [queue_name])
+    return schedule_actions.backfill(*asked, False, client())
 
 
 @blueprint.route("/<uuid:schedule_id>/upcoming", methods=["GET"])

@@ -28,6 +28,7 @@ PAGE, LONGEST_PAGE = 50, 200
 AN_ID = "01982f6c-8d2a-7c4e-9a51-3d6f0b7c2e10"
 A_TIME = "2026-01-31T12:00:00.000000Z"
 UNSEEN = "Null for a key without `payloads:read`."
+UNREADABLE = "`***` stands for a secret field that cannot be opened any more."
 A_WORKER = "host-4711-5c1f9a"
 
 
@@ -155,7 +156,7 @@ class TaskBody(Schema):
         keys=fields.String(),
         required=True,
         allow_none=True,
-        metadata=told(f"As submitted. {UNSEEN}", {"message": "hello"}),
+        metadata=told(f"As submitted. {UNSEEN} {UNREADABLE}", {"message": "hello"}),
     )
     queue_name = fields.String(required=True, metadata=told("Where it waits.", "default"))
     priority = fields.String(

@@ -21,7 +21,7 @@ from api.schemas import (
     TaskQuestion,
 )
 from api.waiting import patient_look
-from tasks import actions, catalog, search, store
+from tasks import actions, catalog, idempotency, search, store
 from tasks.actions import Once, Submission
 from tasks.database import sessions
 from tasks.errors import (
@@ -30,6 +30,7 @@ from tasks.errors import (
     InvalidCursor,
     InvalidTask,
     MoveRefused,
+    TaskGone,
     TaskNotFound,
     TooManyTasks,
     UnknownKind,
@@ -65,7 +66,7 @@ KEY = {
 @blueprint.may_answer(
     200, TaskBody, example=A_TASK, description="A repeated request.", headers=REPLAYED
 )
-@blueprint.raises(UnknownKind, InvalidTask, *REFUSALS)
+@blueprint.raises(UnknownKind, InvalidTask, TaskGone, *REFUSALS)
 @blueprint.says(parameters=[KEY])
 def submit(submission: Submission) -> Response:
     """Submit a task.
@@ -73,13 +74,13 @@ def submit(submission: Submission) -> Response:
     It is stored when the answer comes. Whether Redis can be reached does not matter to that.
     """
     refuse_other_queues(*queues_of([submission]))
-    quotas.charge([submission])
+    quotas.charge_for([submission])
     once = asked_once([submission])
     if once is None:
         return accepted(actions.submit(submission, client()))
     submitted = actions.submit_once([submission], once, client())
     with sessions.begin() as session:
-        task = store.find(session, submitted.ids[0])
+        task = idempotency.first_answer(session, submitted.ids[0])
     return replayed(bodies.task(task)) if submitted.replayed else accepted(task)
 
 
@@ -99,7 +100,7 @@ def submit_many(batch: Sequence[Submission]) -> list[UUID] | Response:
     is named by its index, from 0.
     """
     refuse_other_queues(*queues_of(batch))
-    quotas.charge(batch)
+    quotas.charge_for(batch)
     once = asked_once(batch)
     if once is None:
         return actions.submit_many(batch, client())
@@ -176,13 +177,15 @@ def cancel(task_id: UUID) -> Task:
 @blueprint.route("/<uuid:task_id>/rerun", methods=["POST"])
 @requires(Scope.TASKS_MANAGE)
 @blueprint.answers(200, TaskBody, write=bodies.task, example=A_TASK)
-@blueprint.raises(TaskNotFound, MoveRefused)
+@blueprint.raises(TaskNotFound, MoveRefused, TooManyTasks)
 def rerun(task_id: UUID) -> Task:
     """Run a failed or cancelled task again.
 
-    It is pending at once, with a fresh allowance of retries. Its attempts go on counting.
+    It is pending at once, with a fresh allowance of retries. Its attempts go on counting. To the
+    limits of the key and of the queue it counts as a submission.
     """
     hide_if_bound(task_id)
+    quotas.charge(1, lambda: [queue_of(task_id)])
     return actions.rerun(task_id, client())
 
 
@@ -227,5 +230,10 @@ def filter_of(asked: dict[str, Any]) -> Filter:
 def hide_if_bound(task_id: UUID) -> None:
     """Raise `TaskNotFound` if the key is bound to queue names and this task is in none of them."""
     if grant().queue_names:
-        with sessions.begin() as session:
-            hide_other_queues(store.find(session, task_id).queue_name)
+        hide_other_queues(queue_of(task_id))
+
+
+def queue_of(task_id: UUID) -> str:
+    """The task's queue name, or `TaskNotFound`."""
+    with sessions.begin() as session:
+        return store.find(session, task_id).queue_name

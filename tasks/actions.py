@@ -120,19 +120,20 @@ def submit_once(submissions: Sequence[Submission], once: Once, by: Client = ANYB
     However often and however many at a time a request is repeated, one of them makes the tasks.
     Raises `IdempotencyKeyReused` when the key came with another request.
     """
-    digest = sealing.vault().fingerprint(once.request)
+    vault, hours = sealing.vault(), _terms.idempotency_key_hours
+
+    def is_same(digest: bytes) -> bool:
+        return vault.may_be_of(digest, once.request)
+
     with sessions.begin() as session:
-        known = idempotency.recall(
-            session, by.principal, once.key, digest, _terms.idempotency_key_hours
-        )
+        known = idempotency.recall(session, by.principal, once.key, is_same, hours)
     if known is not None:
         return Submitted(known, replayed=True)
     rows = rows_of(submissions)
     ids = [row["id"] for row in rows]
     with sessions.begin("submit") as session:
-        first = idempotency.remember(
-            session, by.principal, once.key, digest, ids, _terms.idempotency_key_hours
-        )
+        digest = vault.fingerprint(once.request)
+        first = idempotency.remember(session, by.principal, once.key, digest, is_same, ids, hours)
         if first is None:
             store.insert_tasks(session, rows)
             audit.record_all(session, acts_of(by, rows))
@@ -210,7 +211,7 @@ def row_of(submission: Submission) -> dict[str, Any]:
         "run_at": submission.run_at,
         "delay": submission.delay,
         "expires_at": submission.expires_at,
-        "timeout": _terms.timeout if timeout is None else timeout,
+        "timeout": float(_terms.timeout if timeout is None else timeout),
         "max_retries": _terms.max_retries if retries is None else retries,
         "labels": orjson.dumps(submission.labels).decode() if submission.labels else "{}",
         "request_id": submission.request_id,

@@ -120,7 +120,7 @@ def synchronise() -> int:
 def _synchronise(session: Session, plan: Plan, task: TaskPlan) -> bool:
     known = session.get(DeclaredSchedule, plan.name)
     schedule = session.scalar(select(Schedule).where(Schedule.name == plan.name).with_for_update())
-    declared = _remembered(plan, task)
+    declared = _remembered(plan, task, known)
     if known is None:
         if schedule is not None:
             log.warning("schedule %s was made by hand and stays as it is", plan.name)
@@ -130,7 +130,7 @@ def _synchronise(session: Session, plan: Plan, task: TaskPlan) -> bool:
         return True
     if schedule is None or known.declaration == declared:
         return False
-    before, now = known.declaration, _remembered(plan_of(schedule), task_of(schedule))
+    before, now = known.declaration, _remembered(plan_of(schedule), task_of(schedule), known)
     changed = {
         field
         for field, value in declared.items()
@@ -150,8 +150,8 @@ def _synchronise(session: Session, plan: Plan, task: TaskPlan) -> bool:
     return True
 
 
-def _remembered(plan: Plan, task: TaskPlan) -> dict[str, Any]:
-    """What is kept of a declaration, or seen of a schedule, to compare the two.
+def _remembered(plan: Plan, task: TaskPlan, like: DeclaredSchedule | None) -> dict[str, Any]:
+    """What is kept of a declaration, or seen of a schedule, to compare it with what was kept.
 
     Fields left to the kind are compared by what the kind says; of a payload, which may hold
     secrets, only a digest is kept.
@@ -159,7 +159,10 @@ def _remembered(plan: Plan, task: TaskPlan) -> dict[str, Any]:
     resolved = columns_of(task)
     own = {field: _plain(value) for field, value in asdict(plan).items() if field not in BY_HAND}
     rule = [own.pop(field) for field in RULES]
-    digest = sealing.vault().fingerprint(orjson.dumps(task.payload, option=orjson.OPT_SORT_KEYS))
+    digest = sealing.vault().fingerprint(
+        orjson.dumps(task.payload, option=orjson.OPT_SORT_KEYS),
+        None if like is None else bytes.fromhex(like.declaration["task.payload"]),
+    )
     return own | {
         "rule": rule,
         "task.name": task.name,

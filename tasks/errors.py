@@ -63,6 +63,10 @@ class IdempotencyKeyReused(TaskQueueError):
     """This Idempotency-Key was used before with another request body."""
 
 
+class TaskGone(TaskQueueError):
+    """The task of this Idempotency-Key has ended and was deleted since; nothing new was stored."""
+
+
 class ScheduleNotFound(TaskQueueError):
     """There is no schedule with this id."""
 

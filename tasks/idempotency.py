@@ -3,7 +3,7 @@
 After the IETF draft "The Idempotency-Key HTTP Header Field" (draft-ietf-httpapi-idempotency-key).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,14 +11,17 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from tasks.errors import IdempotencyKeyReused
-from tasks.models import IdempotencyKey
+from tasks.errors import IdempotencyKeyReused, TaskGone
+from tasks.models import IdempotencyKey, Task
 
 
 def recall(
-    session: Session, principal: str, key: str, digest: bytes, hours: float
+    session: Session, principal: str, key: str, is_same: Callable[[bytes], bool], hours: float
 ) -> list[UUID] | None:
-    """The task ids of the first answer to this key, or None if it is new, or too old to count."""
+    """The task ids of the first answer to this key, or None if it is new, or too old to count.
+
+    `is_same` judges the digest that was remembered: another request is `IdempotencyKeyReused`.
+    """
     known = session.scalar(
         select(IdempotencyKey).where(
             IdempotencyKey.principal == principal,
@@ -28,7 +31,7 @@ def recall(
     )
     if known is None:
         return None
-    if known.request_hash != digest:
+    if not is_same(known.request_hash):
         raise IdempotencyKeyReused()
     return list(known.task_ids)
 
@@ -38,6 +41,7 @@ def remember(
     principal: str,
     key: str,
     digest: bytes,
+    is_same: Callable[[bytes], bool],
     task_ids: Sequence[UUID],
     hours: float,
 ) -> list[UUID] | None:
@@ -59,7 +63,15 @@ def remember(
             where=IdempotencyKey.created_at < func.now() - timedelta(hours=hours),
         ).returning(IdempotencyKey.key)
     )
-    return None if taken is not None else recall(session, principal, key, digest, hours)
+    return None if taken is not None else recall(session, principal, key, is_same, hours)
+
+
+def first_answer(session: Session, task_id: UUID) -> Task:
+    """The task that a key stands for, as it is now, or `TaskGone`."""
+    task = session.get(Task, task_id, populate_existing=True)
+    if task is None:
+        raise TaskGone()
+    return task
 
 
 def prune(session: Session, hours: float, limit: int) -> int:

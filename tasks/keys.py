@@ -49,7 +49,7 @@ class Scope(StrEnum):
 MEANINGS = {
     Scope.TASKS_SUBMIT: "submit tasks",
     Scope.TASKS_READ: "see tasks, their attempts and history, and schedules, without payloads",
-    Scope.PAYLOADS_READ: "see payloads, results and errors as well",
+    Scope.PAYLOADS_READ: "see payloads with their secret fields, results and errors as well",
     Scope.TASKS_MANAGE: "cancel and rerun tasks",
     Scope.SCHEDULES_MANAGE: "create, change, pause, run and delete schedules",
     Scope.QUEUES_MANAGE: "pause and resume queues",

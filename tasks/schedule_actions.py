@@ -82,7 +82,8 @@ def apply(
         check(plan, now)
     columns = plan.columns()
     if task_changes:
-        columns |= columns_of(replace(task_of(schedule), **task_changes))
+        known = task_of(schedule, without_payload="payload" in task_changes)
+        columns |= columns_of(replace(known, **task_changes))
     if changes.get("paused") is False:
         columns["failures_from"] = now
     for name, value in columns.items():

@@ -9,7 +9,7 @@ import orjson
 
 from tasks import actions, catalog, objections, sealing
 from tasks.actions import Submission
-from tasks.errors import InvalidSchedule, InvalidTask, UnknownKind
+from tasks.errors import InvalidSchedule, InvalidTask, UnknownKind, UnreadableSecret
 from tasks.lifecycle import Priority
 from tasks.models import Schedule
 from tasks.policies import Missed, Overlap
@@ -115,12 +115,18 @@ def plan_of(schedule: Schedule) -> Plan:
     return Plan(**{each.name: getattr(schedule, each.name) for each in fields(Plan)})
 
 
-def task_of(schedule: Schedule) -> TaskPlan:
-    """What a row submits at each tick, its secrets in the open."""
+def task_of(schedule: Schedule, without_payload: bool = False) -> TaskPlan:
+    """What a row submits at each tick, its secrets in the open.
+
+    `InvalidSchedule` if they cannot be opened any more; `without_payload` they need not be.
+    """
     kind = catalog.kinds().get(schedule.task_name)
-    payload: Mapping[str, Any] = schedule.payload
+    payload: Mapping[str, Any] = {} if without_payload else schedule.payload
     if kind is not None:
-        payload, _ = sealing.unseal(kind, payload)
+        try:
+            payload, _ = sealing.unseal(kind, payload)
+        except UnreadableSecret as problem:
+            raise InvalidSchedule({"task": {"payload": [f"{problem} Give it anew."]}}) from None
     return TaskPlan(
         name=schedule.task_name,
         payload=payload,

@@ -1,9 +1,10 @@
-"""Secret fields of payloads: sealed at submission, opened only where the handler runs.
+"""Secret fields of payloads: sealed at submission, opened for their handler and who may see it.
 
 A kind's schema marks a field with `metadata={"secret": True}`. What is given for it is encrypted
 before it is stored (AES-256-GCM), as `{"$sealed": "<version>.<nonce and ciphertext>"}` in its place
 in the payload, and bound to its kind and field, so that it cannot be moved to another one. Clients
-see `"***"` there, whoever they are; the plain value is never stored, queued, logged or answered.
+who may see payloads get it opened, and `"***"` if its key is gone; the plain value is never stored,
+queued or logged, and answered to nobody else.
 
 Keys are versioned (`PAYLOAD_KEYS=2:…,1:…`, the newest first). The newest seals, all of them open;
 to rotate, put a new one in front, start every process anew, `python -m jobs reseal`, drop the old.
@@ -13,6 +14,7 @@ import os
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from hmac import compare_digest
 from hmac import digest as hmac_digest
 from typing import Any
 
@@ -37,14 +39,14 @@ class Vault:
     def __init__(self, keys: Sequence[str] = ()) -> None:
         """`keys` are spelled `version:key`; a `ValueError` says what they must be."""
         self._ciphers: dict[str, AESGCM] = {}
-        self._newest, self._oldest = "", b""
+        self._keys: dict[str, bytes] = {}
+        self._newest = ""
         for text in keys:
             version, key = key_of(text)
             if version in self._ciphers:
                 raise ValueError("keys of different versions")
-            self._ciphers[version] = AESGCM(key)
+            self._ciphers[version], self._keys[version] = AESGCM(key), key
             self._newest = self._newest or version
-            self._oldest = key
 
     def __bool__(self) -> bool:
         return bool(self._ciphers)
@@ -70,9 +72,29 @@ class Vault:
         """Whether another key than the newest sealed this."""
         return sealed[SEALED].partition(".")[0] != self._newest
 
-    def fingerprint(self, data: bytes) -> bytes:
-        """A digest of data that may hold secrets: without a key nobody can try guesses on it."""
-        return hmac_digest(self._oldest, data, "sha256") if self._oldest else sha256(data).digest()
+    def fingerprint(self, data: bytes, like: bytes | None = None) -> bytes:
+        """A digest of data that may hold secrets: without a key nobody can try guesses on it.
+
+        To compare it with another, made `like` that one: by the same key, if that is still here.
+        """
+        version = self._newest if like is None else version_of(like)
+        if version and version not in self._keys:
+            version = self._newest
+        key = self._keys.get(version)
+        digest = hmac_digest(key, data, "sha256") if key else sha256(data).digest()
+        return f"{version}.".encode() + digest
+
+    def may_be_of(self, fingerprint: bytes, data: bytes) -> bool:
+        """Whether this is the fingerprint of that data, or was made by a key that is not here."""
+        version = version_of(fingerprint)
+        if version and version not in self._keys:
+            return True
+        return compare_digest(self.fingerprint(data, like=fingerprint), fingerprint)
+
+
+def version_of(fingerprint: bytes) -> str:
+    """The version of the key that made it; "" if there was none."""
+    return fingerprint.partition(b".")[0].decode(errors="replace")
 
 
 def new_key() -> str:
@@ -152,12 +174,23 @@ def reseal(kind: Kind, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return changed if old else None
 
 
-def mask(name: str, payload: Any) -> Any:
-    """The payload of a task of this kind as anybody may see it."""
+def shown(name: str, payload: Any) -> Any:
+    """The payload of a task of this kind as whoever may see payloads sees it.
+
+    A mask stands for what cannot be opened here: its key was dropped, or its kind is not known.
+    """
     kind = catalog.kinds().get(name)
-    if kind is not None and not has_secrets(kind):
-        return payload
-    return masked(payload)
+    if kind is None:
+        return masked(payload)
+    places = places_of(kind.schema)
+    return payload if places is None else walk(places, payload, _opened, name)
+
+
+def _opened(value: Any, place: str) -> Any:
+    try:
+        return _vault.open(value, place)
+    except UnreadableSecret:
+        return MASK
 
 
 def masked(value: Any) -> Any:

@@ -8,6 +8,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import delete
+
+from tasks import sealing
+from tasks.database import sessions
+from tasks.models import Task
+from tasks.sealing import Vault, new_key
 
 TASKS = "/api/v1/tasks/"
 BATCH = "/api/v1/tasks/batch"
@@ -86,3 +92,40 @@ def test_a_key_that_is_none_is_refused(client: FlaskClient, key: str) -> None:
 
     assert answer.status_code == 422
     assert answer.json["errors"]["headers"].keys() == {"Idempotency-Key"}
+
+
+def test_a_request_is_known_again_while_and_after_payload_keys_are_rotated(
+    client: FlaskClient,
+) -> None:
+    one, two = f"1:{new_key()}", f"2:{new_key()}"
+    statuses = []
+    try:
+        for keys in ([], [one], [two, one], [two], []):
+            sealing.configure(Vault(keys))
+            statuses.append(client.post(TASKS, json=HELLO, headers=KEY).status_code)
+            own = {"Idempotency-Key": f"with {len(keys)} keys, from {keys[:1]}".replace(" ", "-")}
+            statuses.append(client.post(TASKS, json=HELLO, headers=own).status_code)
+            statuses.append(client.post(TASKS, json=HELLO, headers=own).status_code)
+        sealing.configure(Vault([two]))
+        early = {"Idempotency-Key": "early"}
+        client.post(TASKS, json=HELLO, headers=early)
+        sealing.configure(Vault())
+        late = client.post(TASKS, json=HELLO, headers=early).status_code
+    finally:
+        sealing.configure(Vault())
+
+    assert statuses[:3] == [201, 201, 200]
+    assert statuses[3::3] == [200] * 4
+    assert late == 200
+
+
+def test_a_repeated_request_whose_task_was_pruned_is_told_so(client: FlaskClient) -> None:
+    client.post(TASKS, json=HELLO, headers=KEY)
+    with sessions.begin() as session:
+        session.execute(delete(Task))
+
+    answer = client.post(TASKS, json=HELLO, headers=KEY)
+
+    assert answer.status_code == 410
+    assert "deleted since" in answer.json["message"]
+    assert client.get(TASKS).json["items"] == []

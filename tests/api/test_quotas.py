@@ -147,3 +147,84 @@ def test_a_full_queue_takes_no_more_and_the_others_do(app_with: AppMaker) -> Non
     elsewhere = TASK | {"queue_name": "elsewhere"}
     assert caller.post("/api/v1/tasks/", json=elsewhere).status_code == 201
     assert caller.post("/api/v1/tasks/batch", json={"tasks": [elsewhere, TASK]}).status_code == 429
+
+
+HOURLY = {"name": "hourly", "cron": "0 * * * *", "task": TASK, "starts_at": "2026-01-01T00:00:00Z"}
+DAY = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
+
+
+def a_schedule(caller: Caller) -> str:
+    made = caller.post("/api/v1/schedules/", json=HOURLY)
+    assert made.status_code == 201, made.json
+    return f"/api/v1/schedules/{made.json['id']}"
+
+
+def left_after(answer: Any) -> int:
+    return int(re.fullmatch(LIMITS, answer.headers["RateLimit"]).group(1))
+
+
+def test_whatever_makes_a_task_is_charged_like_a_submission(app_with: AppMaker) -> None:
+    caller = Caller(app_with(submit_rate=10).test_client(), make_key("admin"))
+    path = a_schedule(caller)
+    task = caller.post("/api/v1/tasks/", json=TASK)
+    caller.post(f"/api/v1/tasks/{task.json['id']}/cancel")
+
+    rerun = caller.post(f"/api/v1/tasks/{task.json['id']}/rerun")
+    run = caller.post(f"{path}/run")
+    looked = caller.post(f"{path}/backfill", json=DAY | {"dry_run": True})
+    filled = caller.post(f"{path}/backfill", json=DAY)
+    again = caller.post(f"{path}/backfill", json=DAY)
+
+    assert left_after(task) == 99
+    assert rerun.status_code == 200 and 98 <= left_after(rerun) <= 99
+    assert run.status_code == 201 and 97 <= left_after(run) <= 99
+    assert looked.status_code == 200 and "RateLimit" not in looked.headers
+    assert filled.json["backfill"] | {"items": []} == {"dry_run": False, "count": 24, "items": []}
+    assert 73 <= left_after(filled) <= 85
+    assert again.status_code == 200 and "RateLimit" not in again.headers
+
+
+@pytest.mark.parametrize("limits", [{"submit_rate": 0.1}, {"max_queue_backlog": 1}])
+def test_beyond_its_limits_nothing_makes_a_task(
+    app_with: AppMaker, limits: dict[str, float]
+) -> None:
+    caller = Caller(app_with(**limits).test_client(), make_key("admin"))
+    path = a_schedule(caller)
+    cancelled = caller.post("/api/v1/tasks/", json=TASK | {"queue_name": "q"})
+    caller.post(f"/api/v1/tasks/{cancelled.json['id']}/cancel")
+    for queue_name in ("default", "q"):
+        more = TASK | {"queue_name": queue_name}
+        eventually(lambda more=more: caller.post("/api/v1/tasks/", json=more).status_code == 429)
+    stored = len(caller.get("/api/v1/tasks/").json["items"])
+
+    refused = [
+        caller.post(f"/api/v1/tasks/{cancelled.json['id']}/rerun"),
+        caller.post(f"{path}/run"),
+        caller.post(f"{path}/backfill", json=DAY),
+    ]
+
+    assert [answer.status_code for answer in refused] == [429] * 3
+    assert all("Retry-After" in answer.headers for answer in refused)
+    assert caller.post(f"{path}/backfill", json=DAY | {"dry_run": True}).status_code == 200
+    assert len(caller.get("/api/v1/tasks/").json["items"]) == stored
+
+
+def test_while_redis_is_away_reruns_runs_and_backfills_go_on(
+    app_with: AppMaker,
+) -> None:
+    app = app_with(submit_rate=0.1, redis_url="redis://127.0.0.1:1/0")
+    caller = Caller(app.test_client(), make_key("admin"))
+    path = a_schedule(caller)
+
+    assert [caller.post(f"{path}/run").status_code for _ in range(3)] == [201] * 3
+    assert caller.post(f"{path}/backfill", json=DAY).json["backfill"]["count"] == 24
+
+
+def test_a_task_that_the_key_may_not_see_is_not_found_whatever_its_limits(
+    app_with: AppMaker,
+) -> None:
+    app = app_with(max_queue_backlog=1)
+    made = Caller(app.test_client(), make_key("admin")).post("/api/v1/tasks/", json=TASK)
+    bound = Caller(app.test_client(), make_key("tasks:manage", queues=["mail"]))
+
+    assert bound.post(f"/api/v1/tasks/{made.json['id']}/rerun").status_code == 404

@@ -58,6 +58,14 @@ def test_a_task_takes_what_its_kind_and_the_service_say_where_the_client_says_no
     }
 
 
+def test_a_task_reads_the_same_when_it_is_submitted_and_later(client: FlaskClient) -> None:
+    made = client.post("/api/v1/tasks/", json={"name": "example_task", "payload": {"message": "x"}})
+
+    later = client.get(made.headers["Location"])
+
+    assert made.data == later.data
+
+
 def test_a_task_takes_what_the_client_says(client: FlaskClient, broker: Broker) -> None:
     said = {
         "queue_name": "mail",
