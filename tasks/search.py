@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, aliased
 
 from tasks import groups
@@ -57,15 +57,17 @@ def page(session: Session, which: Filter, limit: int, after: UUID | None = None)
     """
     if which.label is not None:
         return _look_through(session, which, limit, after, LABELLED)
-    found = _look_through(session, which, limit, after, AT_ONCE)
-    if found.last is None or len(found.items) == limit:
-        return found
-    these = _groups(session, which) if which.names_a_group else None
+    if not which.names_a_group:
+        return _look_through(session, which, limit, after, PATIENCE)
+    found, _ = _among_the_next(session, which, limit, after, AT_ONCE)
+    if len(found) > limit:
+        return _page(found, limit)
+    these = _groups(session, which)
     if these is None:
         return _look_through(session, which, limit, after, PATIENCE)
     first, last = _ends(which, after)
     statement = groups.newest(these, limit + 1, first, last, *_in_time(Task, which))
-    return _page(session.scalars(statement).all(), limit, None)
+    return _page(session.scalars(statement).all(), limit)
 
 
 def _groups(session: Session, which: Filter) -> list[Group] | None:
@@ -86,7 +88,21 @@ def _groups(session: Session, which: Filter) -> list[Group] | None:
 def _look_through(
     session: Session, which: Filter, limit: int, after: UUID | None, effort: int
 ) -> Page:
-    """A page of what is to be found among the next `effort` tasks, or among those labelled so."""
+    """A page of what is among the next `effort` tasks; it tells where they end."""
+    found, ids = _among_the_next(session, which, limit, after, effort)
+    if len(found) > limit:
+        return _page(found, limit)
+    (id,) = ids.selected_columns
+    return _page(found, limit, session.scalar(ids.order_by(id.desc()).offset(effort - 1).limit(1)))
+
+
+def _among_the_next(
+    session: Session, which: Filter, limit: int, after: UUID | None, effort: int
+) -> tuple[Sequence[Task], Select[Any]]:
+    """The first that are wanted of the next `effort` tasks, or of so many with the label.
+
+    Also returns the question for the ids of all that may be looked at.
+    """
     first, last = _ends(which, after)
     if which.label is None:
         ids = select(Task.id).where(Task.id.between(first, last))
@@ -105,15 +121,10 @@ def _look_through(
         statement = select(task).join(window, window.c.task_id == Task.id)
     wanted = (*_conditions(task, which), *_in_time(task, which))
     statement = statement.where(*wanted).order_by(task.id.desc()).limit(limit + 1)
-    found = session.scalars(statement).all()
-    if len(found) > limit:
-        return _page(found, limit, None)
-    (id,) = ids.selected_columns
-    reached = session.scalar(ids.order_by(id.desc()).offset(effort - 1).limit(1))
-    return _page(found, limit, reached)
+    return session.scalars(statement).all(), ids
 
 
-def _page(found: Sequence[Task], limit: int, reached: UUID | None) -> Page:
+def _page(found: Sequence[Task], limit: int, reached: UUID | None = None) -> Page:
     items = found[:limit]
     return Page(items, items[-1].id if len(found) > limit else reached)
 
