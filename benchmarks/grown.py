@@ -24,17 +24,19 @@ AT_A_TIME = 2  # statements at once: as many as there are cores
 BACKLOG = "backlog"
 
 # i runs from 1, in the order of time. 2 % failed, 1 % were cancelled before they started, 1 % are
-# critical, 10 % high, 10 % low, 10 % carry labels, one in 10,000 is of a rare kind.
+# critical, 10 % high, 10 % low, 10 % carry labels, one in 10,000 is of a rare kind. The oldest
+# 0.4 % are of a kind, on a queue and with a label that nothing younger has.
 FINISHED = """
 INSERT INTO tasks (id, name, payload, queue_name, priority, status, timeout, max_retries, attempt,
     failures, worker_id, pending_since, started_at, finished_at, result, error, labels, created_at,
     updated_at)
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
         || '7' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15))::uuid,
-    CASE WHEN i %% 10000 = 5 THEN 'bench.sleep' WHEN i / 5 %% 5 < 3 THEN 'bench.nothing'
-        ELSE 'bench.echo' END,
+    CASE WHEN old THEN 'bench.retired' WHEN i %% 10000 = 5 THEN 'bench.sleep'
+        WHEN i / 5 %% 5 < 3 THEN 'bench.nothing' ELSE 'bench.echo' END,
     '{"text": "what was asked for, in a few words"}',
-    (ARRAY['default', 'mail', 'default', 'reports', 'mail'])[1 + i %% 5],
+    CASE WHEN old THEN 'retired'
+        ELSE (ARRAY['default', 'mail', 'default', 'reports', 'mail'])[1 + i %% 5] END,
     CASE WHEN chance < 10 THEN 'critical' WHEN chance < 110 THEN 'high'
         WHEN chance < 890 THEN 'normal' ELSE 'low' END,
     status, 300, 0, (status <> 'cancelled')::int, (status = 'failed')::int,
@@ -43,17 +45,17 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
     CASE WHEN status = 'succeeded' THEN '"what came of it"'::jsonb END,
     CASE WHEN status = 'failed'
         THEN '{"type": "OSError", "message": "no route", "traceback": ""}'::jsonb END,
-    CASE WHEN i %% 10 = 0
+    CASE WHEN old THEN '{"era": "old", "region": "eu"}' WHEN i %% 10 = 0
         THEN jsonb_build_object('customer', (i / 10 %% 5000)::text, 'region', 'eu') ELSE '{}' END,
     at, at + interval '70 ms'
 FROM (
-    SELECT i, at, hash, ('x' || substr(hash, 26, 7))::bit(28)::int %% 1000 AS chance,
+    SELECT i, old, at, hash, ('x' || substr(hash, 26, 7))::bit(28)::int %% 1000 AS chance,
         CASE ('x' || substr(hash, 19, 7))::bit(28)::int %% 100
             WHEN 0 THEN 'failed' WHEN 1 THEN 'failed' WHEN 2 THEN 'cancelled' ELSE 'succeeded' END
             AS status
     FROM (
-        SELECT i, now() - interval '6 days' * (1 - i / (%(count)s + 1.0)) AS at,
-            md5(i::text) AS hash
+        SELECT i, i <= %(count)s / 250 AS old, md5(i::text) AS hash,
+            now() - interval '6 days' * (1 - i / (%(count)s + 1.0)) AS at
         FROM generate_series(%(first)s, %(last)s) AS i
     ) AS numbered
 ) AS made
@@ -78,6 +80,11 @@ INSERT INTO attempts
 SELECT id, 1, worker_id, pending_since, started_at, finished_at, status,
     CASE status WHEN 'failed' THEN 'fail' ELSE 'succeed' END, error
 FROM tasks WHERE attempt > 0
+"""
+
+LABELS = """
+INSERT INTO task_labels (key, value, task_id)
+SELECT key, value, id FROM tasks, jsonb_each_text(labels) WHERE labels <> '{}' ORDER BY 1, 2, 3
 """
 
 # Everybody waited 50 ms and ran 20 ms; the numbers are the buckets of tasks.stats.BUCKETS.
@@ -119,7 +126,9 @@ def grow(place: Place, finished: int, pending: int) -> None:
         )
         in_turns(place, [(ATTEMPTS, {}), (PENDING, {"count": pending, "queue": BACKLOG})])
     place.query(TALLIES)
-    in_turns(place, [("VACUUM (ANALYZE) tasks", {}), ("VACUUM (ANALYZE) attempts", {})])
+    place.query(LABELS)
+    tables = ("tasks", "attempts", "task_labels")
+    in_turns(place, [(f"VACUUM (ANALYZE) {table}", {}) for table in tables])
     push(place)
 
 

@@ -117,12 +117,19 @@ def queries(task_id: str, cursor: str | None) -> dict[str, str]:
         "status=failed&name=bench.sleep", "status=failed&queue_name=mail&priority=critical",
         "status=pending&priority=critical", "status=cancelled&queue_name=reports",
         "label=region:eu&status=failed", "label=customer:17&queue_name=default",
+        # old ones only, and none at all though there are many of each
+        "name=bench.retired", "queue_name=retired", "queue_name=retired&status=failed",
+        "label=era:old", "label=region:eu&name=bench.retired", "name=bench.unknown",
+        "queue_name=unknown", "status=pending&name=bench.echo", "status=pending&queue_name=mail",
+        f"status=succeeded&queue_name={BACKLOG}", f"priority=critical&queue_name={BACKLOG}",
+        f"label=region:eu&queue_name={BACKLOG}", "label=era:old&priority=low",
     ]  # fmt: skip
     found = {f"tasks ?{each}": f"{TASKS}/?{each}" for each in ["", *filters]}
     found |= {
         "tasks of one day": f"{TASKS}/?created_after={days_ago(5)}&created_before={days_ago(4)}",
         "failed, critical tasks before a day":
             f"{TASKS}/?created_before={days_ago(5)}&status=failed&priority=critical",
+        "pending tasks before a day": f"{TASKS}/?created_before={days_ago(5)}&status=pending",
     }  # fmt: skip
     if cursor:
         found["tasks, a page from the middle"] = f"{TASKS}/?limit=50&cursor={cursor}"
