@@ -52,11 +52,12 @@ class Intake:
         return changed
 
     def take(self, ordinary: int, waiting: int) -> tuple[list[Started], bool]:
-        """Pop and claim up to that many tasks; also whether anything was popped.
+        """Pop and claim up to that many tasks; also whether more may be there for these places.
 
         Raises redis-py's errors, or `DatabaseUnavailable`; what was popped is then decided at the
         next call.
         """
+        may_be_more = self.undecided or self._answer_lost  # then nothing else is popped now
         if self._answer_lost:
             self._undecided = self._broker.popped_by(self._worker_id)
             self._answer_lost = False
@@ -72,8 +73,8 @@ class Intake:
                 leaving,
             )
             self._answer_lost = False
-        popped = len(self._undecided)
-        return self._decide(), popped > 0
+            may_be_more = len(self._undecided) == ordinary + waiting
+        return self._decide(), may_be_more
 
     def _order(self) -> list[str]:
         """The queues in the order to be served now; names of one priority take turns."""
@@ -100,7 +101,7 @@ class Intake:
             return []
         doubtful, self._in_doubt = self._in_doubt, True
         ids = [id for id in self._undecided if _is_id(id)]
-        with sessions.begin("start") as session:
+        with sessions.express("start") as session:
             claimed = store.start_many(session, ids, self._worker_id, self._kinds)
         if len(claimed) < len(self._undecided):
             done = {str(each.id) for each in claimed}

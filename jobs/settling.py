@@ -111,16 +111,17 @@ class Outbox:
         settlements = [each.settlement for each in batch if not each.settled]
         on_record = [each for each in batch if each.settled]
         try:
-            with sessions.begin("settle") as session:
+            with sessions.express("settle") as session:
                 accepted = {each.id for each in store.settle_many(session, settlements)}
                 note_finished(session, [each.settlement.task_id for each in on_record])
-                doubtful = [each for each in settlements if each.task_id not in accepted]
-                if doubtful:
-                    accepted |= store.already_settled(session, doubtful)
         except Unstorable:
             if len(batch) > 1:
                 return [done for each in batch for done in self._settle([each])]
             return self._settle([_unstorable(batch[0])])
+        doubtful = [each for each in settlements if each.task_id not in accepted]
+        if doubtful:
+            with sessions.begin() as earlier:
+                accepted |= store.already_settled(earlier, doubtful)
         for each in settlements:
             if each.task_id not in accepted:
                 log.warning(

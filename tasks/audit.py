@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import ARRAY, Text, bindparam, insert, select, text
 from sqlalchemy.orm import Session
 
+from tasks.express import Express, Hot
 from tasks.lifecycle import Move, Status
 from tasks.models import AuditEntry
 
@@ -29,22 +30,34 @@ class Act(NamedTuple):
 
 
 _COLUMNS = ", ".join(Act._fields)
-_RECORD = text(
-    f"INSERT INTO audit ({_COLUMNS}) SELECT {_COLUMNS.replace('details', 'details::jsonb')} "  # noqa: S608  # our words
-    f"FROM unnest({', '.join(f':{name}' for name in Act._fields)}) AS given ({_COLUMNS})"
-).bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in Act._fields))
+_RECORD = Hot(
+    "record_acts",
+    text(
+        f"INSERT INTO audit ({_COLUMNS}) SELECT {_COLUMNS.replace('details', 'details::jsonb')} "  # noqa: S608  # our words
+        f"FROM unnest({', '.join(f':{name}' for name in Act._fields)}) AS given ({_COLUMNS})"
+    ).bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in Act._fields)),
+)
 
 
 def record_all(session: Session, acts: Sequence[Act]) -> None:
-    """Note many acts in one statement, fast enough for every submission."""
-    if not acts:
-        return
+    """Note many acts in one statement."""
+    if acts:
+        session.execute(_RECORD.statement, _columns(acts))
+
+
+def send_along(session: Express, acts: Sequence[Act]) -> None:
+    """Note many acts together with the hot statement that follows."""
+    if acts:
+        session.send_along(_RECORD, _columns(acts))
+
+
+def _columns(acts: Sequence[Act]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         name: list(values)
         for name, values in zip(Act._fields, zip(*acts, strict=True), strict=True)
     }
     columns["details"] = [each and orjson.dumps(each).decode() for each in columns["details"]]
-    session.execute(_RECORD, columns)
+    return columns
 
 
 def record(

@@ -1,7 +1,7 @@
 """The engine, the sessions, and what happens once a transaction is committed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tasks.broker import Broker, Delivery
 from tasks.errors import DatabaseUnavailable, Unstorable
+from tasks.express import Express, make_ready
 from tasks.failpoints import reach
 from tasks.patience import one_deadline, wait_at_most
 
@@ -47,10 +48,32 @@ class Sessions(sessionmaker[Session]):
                 raise DatabaseUnavailable() from error
             raise
 
+    @contextmanager
+    def express(self, step: str) -> Iterator[Express]:
+        """The same for one hot statement, which is committed as it is executed."""
+        reach(step, "before")
+        try:
+            with one_deadline(), closing(_express.raw_connection()) as connection:
+                session = Express(connection)
+                try:
+                    yield session
+                except psycopg2.Error as error:
+                    if connection.closed:
+                        connection.invalidate(error)
+                        raise DatabaseUnavailable() from error
+                    raise
+        except UNAVAILABLE as error:
+            raise DatabaseUnavailable() from error
+        except psycopg2.DataError as error:
+            raise Unstorable() from error
+        _tell_redis(session.info)
+        reach(step, "after")
+
 
 __all__ = ["Session", "Sessions", "close", "engine", "follow", "open", "sessions"]
 
 sessions = Sessions(expire_on_commit=False)
+_express: Engine  # connections for hot statements
 _broker: Broker | None = None
 _stillness: float | None = None  # seconds a transaction of this process may do nothing
 CONNECT_TIMEOUT = 10  # seconds, where nobody waits for an answer
@@ -66,34 +89,30 @@ def open(
 ) -> Engine:
     """Use this database, and push what becomes pending through this broker.
 
-    `connections` is the pool's size; `patience` the seconds a transaction may take to be answered,
-    or wait for a free place in the pool. `stillness` is for the server: a transaction that has done
-    nothing for so many seconds is ended, so that a process that hangs holds no rows locked.
+    `connections` is the pool's size, not counting one more for hot statements; `patience` the
+    seconds a transaction may take to be answered, or wait for a free place in the pool.
+    `stillness` is for the server: a transaction that has done nothing for so many seconds is ended,
+    so that a process that hangs holds no rows locked.
     """
     global _broker, _stillness
     _broker, _stillness = broker, stillness
     wait_at_most(patience)
-    engine = _engine(
-        url,
-        max(2, int(patience)),
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=patience,
-        pool_use_lifo=True,
-    )
-    sessions.configure(bind=engine)
-    return engine
+    _connect_to(url, max(2, int(patience)), connections, max_overflow=0, pool_timeout=patience)
+    return engine()
 
 
-def _engine(url: str | URL, connect_timeout: int, **pool: Any) -> Engine:
-    engine = create_engine(
-        url,
-        hide_parameters=True,  # errors are logged, payloads are not
-        connect_args={"connect_timeout": connect_timeout, "application_name": "task-queue"},
-        **pool,
-    )
-    event.listen(engine, "connect", _limit_stillness)
-    return engine
+def _connect_to(url: str | URL, connect_timeout: int, connections: int, **pool: Any) -> None:
+    global _express
+    pool |= {
+        "pool_use_lifo": True,
+        "hide_parameters": True,  # errors are logged, payloads are not
+        "connect_args": {"connect_timeout": connect_timeout, "application_name": "task-queue"},
+    }
+    ordinary = create_engine(url, pool_size=connections, **pool)
+    event.listen(ordinary, "connect", _limit_stillness)
+    sessions.configure(bind=ordinary)
+    _express = create_engine(url, pool_size=1, pool_reset_on_return=None, **pool)
+    event.listen(_express, "connect", lambda connection, _: make_ready(connection))
 
 
 def _limit_stillness(connection: Any, record: Any) -> None:
@@ -112,8 +131,9 @@ def begin_anew_after_fork() -> None:
     _broker, _stillness = _broker and _broker.anew(), None
     wait_at_most(None)
     if bind := sessions.kw.get("bind"):
-        bind.dispose(close=False)
-        sessions.configure(bind=_engine(bind.url, CONNECT_TIMEOUT, pool_size=1, max_overflow=-1))
+        for each in (bind, _express):
+            each.dispose(close=False)
+        _connect_to(bind.url, CONNECT_TIMEOUT, 1, max_overflow=-1)
 
 
 def engine() -> Engine:
@@ -132,25 +152,29 @@ def close() -> None:
     """Give back every connection."""
     if bind := sessions.kw.get("bind"):
         bind.dispose()
+        _express.dispose()
 
 
-def note_pending(session: Session, deliveries: list[Delivery]) -> None:
+def note_pending(session: Session | Express, deliveries: list[Delivery]) -> None:
     """These tasks are pending once this transaction commits: push them then."""
     session.info.setdefault("pending", []).extend(deliveries)
 
 
-def note_finished(session: Session, ids: list[UUID]) -> None:
+def note_finished(session: Session | Express, ids: list[UUID]) -> None:
     """These tasks are finished once this transaction commits: wake who waits for them then."""
     session.info.setdefault("finished", []).extend(ids)
 
 
 @event.listens_for(sessions, "after_commit")
 def tell_redis(session: Session) -> None:
+    if not session.in_nested_transaction():  # the end of a savepoint commits nothing yet
+        _tell_redis(session.info)
+
+
+def _tell_redis(noted: dict[Any, Any]) -> None:
     """Push what the transaction left pending. If that fails, a duty of the scheduler repeats it."""
-    if session.in_nested_transaction():  # the end of a savepoint commits nothing yet
-        return
-    pending: list[Delivery] = session.info.pop("pending", [])
-    finished: list[UUID] = session.info.pop("finished", [])
+    pending: list[Delivery] = noted.pop("pending", [])
+    finished: list[UUID] = noted.pop("finished", [])
     if _broker is not None:
         if pending:
             _broker.push(pending)

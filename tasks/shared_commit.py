@@ -79,9 +79,9 @@ class SharedCommit:
 
     def _commit(self, batch: list[Entry]) -> None:
         try:
-            with sessions.begin("submit") as session:
+            with sessions.express("submit") as session:
+                audit.send_along(session, [act for entry in batch for act in entry.acts])
                 stored = store.insert_tasks(session, [row for entry in batch for row in entry.rows])
-                audit.record_all(session, [act for entry in batch for act in entry.acts])
         except DatabaseUnavailable as error:
             for entry in batch:
                 entry.error = error

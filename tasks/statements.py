@@ -19,6 +19,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    column,
     func,
     insert,
     literal,
@@ -30,6 +31,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from tasks.express import Hot
 from tasks.lifecycle import FINISHED, Move, Outcome, Status
 from tasks.models import Attempt, Task, Worker
 
@@ -63,6 +65,11 @@ def _array(name: str, of: type[TypeEngine[Any]] | TypeEngine[Any] = Text) -> Col
     return texts if of is Text else sql_cast(texts, ARRAY(of))
 
 
+def _read(column: ColumnElement[str]) -> ColumnElement[str]:
+    """A column for a condition that no index serves: the plan goes by the primary key."""
+    return column + literal("", Text)
+
+
 NEW = {
     "id": _array("id", Uuid),
     "name": _array("name"),
@@ -85,7 +92,8 @@ _run_at = func.coalesce(
 )
 _later = _run_at > func.now()
 _stored = [name for name in NEW if name != "delay"]
-INSERT = (
+INSERT = Hot(
+    "insert_tasks",
     insert(_tasks)
     .from_select(
         [*_stored, "status", "pending_since"],
@@ -97,7 +105,7 @@ INSERT = (
     )
     .returning(
         _tasks.c.id, _tasks.c.status, _tasks.c.created_at, _tasks.c.run_at, _tasks.c.pending_since
-    )
+    ),
 )
 
 _STARTED = (
@@ -106,25 +114,28 @@ _STARTED = (
     _tasks.c.failures, _tasks.c.crashes, _tasks.c.request_id,
 )  # fmt: skip
 
-START = (
+_worker = bindparam("worker", type_=Text)
+
+START = Hot(
+    "start_tasks",
     update(_tasks)
     .where(
         _tasks.c.id == any_(_array("ids", Uuid)),
-        _tasks.c.status.in_(Move.START.sources),
-        _tasks.c.name == any_(_array("kinds")),
+        _read(_tasks.c.status).in_(map(str, Move.START.sources)),
+        _read(_tasks.c.name) == any_(_array("kinds")),
         or_(_tasks.c.expires_at.is_(None), _tasks.c.expires_at > func.now()),
         select(Worker.expires_at > func.now())  # evaluated once
-        .where(Worker.id == bindparam("worker"))
+        .where(Worker.id == _worker)
         .scalar_subquery(),
     )
     .values(
         **changes_of(Move.START),
         attempt=_tasks.c.attempt + 1,
-        worker_id=bindparam("worker"),
+        worker_id=_worker,
         started_at=func.now(),
         progress=None,
     )
-    .returning(*_STARTED)
+    .returning(*_STARTED),
 )
 
 HELD = select(*_STARTED).where(
@@ -169,17 +180,18 @@ _word = (
         bindparam("waits", type_=ARRAY(Double)),
     )
     .table_valued(
-        "id", "number", "worker_id", "move", "status", "outcome", "result", "error", "wait"
+        "id", "number", "worker_id", "move",
+        column("status", Text), column("outcome", Text), "result", "error", "wait",
     )
     .render_derived(name="word")
-)
+)  # fmt: skip
 # A handler may settle in a transaction of its own, which began long before it ended.
 _now: ColumnElement[datetime] = func.statement_timestamp()
 _moved = (
     update(_tasks)
     .where(
         _tasks.c.id == _word.c.id,
-        _tasks.c.status == Status.RUNNING,
+        _read(_tasks.c.status) == str(Status.RUNNING),
         _tasks.c.attempt == _word.c.number,
         _tasks.c.worker_id == _word.c.worker_id,
     )
@@ -215,4 +227,7 @@ _written = (
     )
     .cte("written")
 )  # fmt: skip
-SETTLE = select(*(_moved.c[column.key] for column in DELIVERY), _moved.c.status).add_cte(_written)
+SETTLE = Hot(
+    "settle_attempts",
+    select(*(_moved.c[column.key] for column in DELIVERY), _moved.c.status).add_cte(_written),
+)

@@ -18,6 +18,7 @@ from tasks import audit, statements
 from tasks.broker import Delivery
 from tasks.database import note_finished, note_pending
 from tasks.errors import MoveRefused, TaskNotFound
+from tasks.express import Express, execute
 from tasks.lifecycle import FINISHED, Move, Outcome, Priority, Status
 from tasks.models import Attempt, Task
 
@@ -87,7 +88,7 @@ def find(session: Session, task_id: UUID) -> Task:
     return task
 
 
-def insert_tasks(session: Session, rows: Sequence[dict[str, Any]]) -> dict[UUID, Stored]:
+def insert_tasks(session: Session | Express, rows: Sequence[dict[str, Any]]) -> dict[UUID, Stored]:
     """Store new tasks in one statement; those that are due are pushed after the commit.
 
     A row is a dict of `Task` columns, with `payload` and `labels` as JSON text, and with `delay`
@@ -96,9 +97,7 @@ def insert_tasks(session: Session, rows: Sequence[dict[str, Any]]) -> dict[UUID,
     """
     values = {name: [row.get(name) for row in rows] for name in statements.NEW}
     values["id"] = [str(id) for id in values["id"]]
-    stored = {
-        row.id: Stored(*row) for row in session.connection().execute(statements.INSERT, values)
-    }
+    stored = {row[0]: Stored(*row) for row in execute(session, statements.INSERT, values)}
     note_pending(
         session,
         [
@@ -200,24 +199,28 @@ def _sweep(
 
 
 def start_many(
-    session: Session, ids: Iterable[str], worker_id: str, kinds: Collection[str]
+    session: Session | Express, ids: Iterable[str], worker_id: str, kinds: Collection[str]
 ) -> list[Started]:
     """Claim these tasks for a worker; those that are not pending, or of another kind, are left out.
 
     Nothing is claimed when the worker's lease has run out.
     """
-    rows = session.connection().execute(
-        statements.START, {"ids": list(ids), "worker": worker_id, "kinds": list(kinds)}
-    )
-    return [Started(*row) for row in rows]
+    values = {"ids": list(ids), "worker": worker_id, "kinds": list(kinds)}
+    rows = execute(session, statements.START, values)
+    return [_started(row) for row in rows]
 
 
-def settle_many(session: Session, settlements: Sequence[Settlement]) -> list[Settled]:
+def _started(row: Sequence[Any]) -> Started:
+    return Started._make((*row[:4], Priority(row[4]), *row[5:]))
+
+
+def settle_many(session: Session | Express, settlements: Sequence[Settlement]) -> list[Settled]:
     """End these attempts, each by its own move, and write their records; return the accepted.
 
     One that is missing from the answer changed nothing: its attempt is no longer held.
     """
-    rows = session.connection().execute(
+    rows = execute(
+        session,
         statements.SETTLE,
         {
             "ids": [str(each.task_id) for each in settlements],
@@ -231,12 +234,12 @@ def settle_many(session: Session, settlements: Sequence[Settlement]) -> list[Set
             "waits": [each.wait for each in settlements],
         },
     )
-    settled = [Settled._make(row) for row in rows]
+    settled = [Settled._make((*row[:3], Priority(row[3]), row[4], Status(row[5]))) for row in rows]
     note(session, settled, front=True)
     return settled
 
 
-def note(session: Session, settled: Sequence[Settled], *, front: bool) -> None:
+def note(session: Session | Express, settled: Sequence[Settled], *, front: bool) -> None:
     """Tell the after-commit hook what these moves ask of Redis."""
     pending = [
         Delivery(each.id, each.name, each.queue_name, each.priority, each.timeout, front)
@@ -257,7 +260,7 @@ def _settled(task: Task) -> Settled:
 def held_by(session: Session, ids: Iterable[str], worker_id: str) -> list[Started]:
     """Those of these tasks that this worker holds: the answer to a `start` that got lost."""
     rows = session.connection().execute(statements.HELD, {"ids": list(ids), "worker": worker_id})
-    return [Started._make(row) for row in rows]
+    return [_started(row) for row in rows]
 
 
 def already_settled(session: Session, settlements: Sequence[Settlement]) -> set[UUID]:
