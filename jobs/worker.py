@@ -35,10 +35,12 @@ from tasks import catalog, leases
 from tasks.broker import Broker
 from tasks.database import sessions
 from tasks.errors import DatabaseUnavailable
+from tasks.store import Started
 
 log = logging.getLogger(__name__)
 
 TEND_EVERY = 0.2  # seconds between looks at what runs longer than that
+SOON = 0.2  # seconds that such a look may be postponed
 LOOK_ROUND_EVERY = 1.0  # … at what changes rarely: suspension, queues, counts
 IDLE = 1.0  # longest sleep: a lost wake-up costs no more
 
@@ -131,21 +133,32 @@ class Worker(BaseWorker):
     def _turn(self) -> None:
         self._sleep()
         now = time.monotonic()
-        self._work.hear()
+        ended = self._work.hear()
+        self._hungry = self._hungry or ended
         for death in self._stable.reap():
             self._work.bury(death)
-        if self._database.over(now):
-            with self._database:
-                self._record(now)
-        if now - self._tended >= TEND_EVERY:
-            self._tended = now
-            self._tend(now)
-        self._stable.kill_overdue()
+        self._record(now)
         if self._stop_asked_at is not None:
             self._wind_down(now)
+            took = False
         else:
             self._stable.fill()
-            self._take_work(now)
+            took = self._take_work(now)
+        self._stable.kill_overdue()
+        self._keep_house(now, postponed=SOON if took else 0.0)
+
+    def _keep_house(self, now: float, postponed: float) -> None:
+        """Do what is done from time to time; what has just begun may be over in a moment."""
+        if self._database.over(now) and now - self._renewed >= self._renew_every() + postponed:
+            with self._database:
+                self._renew(now)
+        if now - self._tended >= TEND_EVERY + postponed:
+            self._tended = now
+            self._tend(now)
+
+    def _renew_every(self) -> float:
+        third = self._terms.lease / 3
+        return min(LOOK_ROUND_EVERY, third) if self._work.succeeded + self._work.failed else third
 
     def _sleep(self) -> None:
         """Wait for a word of a horse, of Redis or of the system, or until something is due."""
@@ -165,17 +178,13 @@ class Worker(BaseWorker):
                 self._answer_bell()
 
     def _record(self, now: float) -> None:
-        """Put on record what has ended, and that we live. Raises `DatabaseUnavailable`."""
-        if len(self._work.outbox):
-            done = self._work.settle()
-            self._hungry = self._hungry or bool(done)
-            if self._redis.over(now):
-                with self._redis:
-                    self._mirror.show_ended(done)
-        counted = self._work.succeeded or self._work.failed
-        every = LOOK_ROUND_EVERY if counted else self._terms.lease / 3
-        if now - self._renewed >= min(every, self._terms.lease / 3):
-            self._renew(now)
+        """Put on record what has ended."""
+        if len(self._work.outbox) and self._database.over(now):
+            with self._database:
+                done = self._work.settle()
+                if self._redis.over(now):
+                    with self._redis:
+                        self._mirror.show_ended(done)
 
     def _tend(self, now: float) -> None:
         """Look after what has been running for a while."""
@@ -195,19 +204,21 @@ class Worker(BaseWorker):
         if self._redis.until > now and self._bell_descriptor is not None:
             self._take_down_bell()
 
-    def _take_work(self, now: float) -> None:
+    def _take_work(self, now: float) -> bool:
+        """Take what can begin soon; whether anything was taken."""
         places = self._work.places()
         if not (self._intake.undecided or (self._may_take() and any(places))):
-            return
+            return False
         if not (self._database.over(now) and self._redis.over(now)):
-            return
+            return False
+        claims: Sequence[Started] = ()
         with self._database, self._redis:
-            claims, more = self._intake.take(*places)
-            self._hungry = more
+            claims, self._hungry = self._intake.take(*places)
             self._work.accept(claims)
             if self._intake.lease_in_doubt:
                 self._intake.lease_in_doubt = False
                 self._renewed = 0.0
+        return bool(claims)
 
     def _may_take(self) -> bool:
         """Whether there may be something to pop, and it may be popped."""

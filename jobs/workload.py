@@ -95,13 +95,15 @@ class Workload:
 
     # -- up: from horse to outbox -------------------------------------------------------------
 
-    def hear(self) -> None:
-        """Take in what the horses say."""
+    def hear(self) -> bool:
+        """Take in what the horses say; whether an attempt has ended."""
+        in_hand = len(self._claims)
         for horse in self._stable.horses.values():
             for word in self._stable.hear(horse):
                 self._on_word(word)
         if self._hand:
             self.place()
+        return len(self._claims) < in_hand
 
     def _on_word(self, word: tuple[Assigned, Report] | Progress) -> None:
         if isinstance(word, Progress):
