@@ -157,16 +157,7 @@ class ShownQueue(Queue):
             key.decode(errors="replace").removeprefix("rq:queue:")
             for key in connection.smembers("rq:queues")
         )
-        return [cls(name, connection=connection) for name in sorted(names) if is_ours(name)]
-
-
-def is_ours(queue: str) -> bool:
-    split = split_queue(queue)
-    return (
-        split is not None
-        and split[0].replace("-", "").replace("_", "").isalnum()
-        and queue.isascii()
-    )
+        return [cls(name, connection=connection) for name in sorted(names) if split_queue(name)]
 
 
 def running_jobs(connection: Any) -> dict[str, str]:

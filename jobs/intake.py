@@ -19,6 +19,7 @@ from tasks.store import Started
 log = logging.getLogger(__name__)
 
 ASIDE = 2.0  # seconds an id of an unknown kind is kept from this worker's queues
+NAMES = 1000  # queue names of one priority that one look takes in
 WEIGHTS = {Priority.CRITICAL: 27, Priority.HIGH: 9, Priority.NORMAL: 3, Priority.LOW: 1}
 
 
@@ -77,7 +78,10 @@ class Intake:
         return self._decide(), may_be_more
 
     def _order(self) -> list[str]:
-        """The queues in the order to be served now; names of one priority take turns."""
+        """The queues in the order to be served now; names of one priority take turns.
+
+        Of very many names some are looked at now and the others next, so that no look takes long.
+        """
         self._turn += 1
         groups: dict[str, list[str]] = {}
         for queue in self.queues:
@@ -92,8 +96,9 @@ class Intake:
         order: list[str] = []
         for urgency in urgencies:
             names = groups[urgency]
-            turn = self._turn % len(names)
-            order += names[turn:] + names[:turn]
+            step = 1 if len(names) <= NAMES else NAMES
+            turn = self._turn * step % len(names)
+            order += (names[turn:] + names[:turn])[:NAMES]
         return order
 
     def _decide(self) -> list[Started]:

@@ -21,6 +21,7 @@ from redis.retry import Retry
 from rq.utils import utcformat
 
 from tasks import clock
+from tasks.catalog import QUEUE_NAME
 from tasks.errors import BrokerUnavailable, UnfitServer
 from tasks.failpoints import reach
 from tasks.lifecycle import Priority
@@ -148,7 +149,7 @@ def rq_queue(queue_name: str, priority: Priority) -> str:
 def split_queue(queue: str) -> tuple[str, Priority] | None:
     """The queue name and priority of an RQ queue, or None if it is not one of ours."""
     queue_name, _, priority = queue.rpartition(":")
-    if not queue_name or priority not in PRIORITIES:
+    if priority not in PRIORITIES or not QUEUE_NAME.fullmatch(queue_name):
         return None
     return queue_name, Priority(priority)
 

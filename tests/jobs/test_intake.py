@@ -58,6 +58,30 @@ def test_a_worker_learns_only_the_queues_it_is_limited_to(filled: Broker) -> Non
     assert intake.queues == [f"mail:{priority}" for priority in Priority]
 
 
+def test_of_very_many_names_each_is_looked_at_before_long(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.intake.NAMES", 10)
+    broker.redis.sadd("rq:queues", *(f"rq:queue:name-{number}:low" for number in range(95)))
+
+    looks = orders(broker, 10, weighted=False)
+
+    assert {len(look) for look in looks} == {10}
+    assert len({queue for look in looks for queue in look}) == 95
+
+
+@pytest.mark.parametrize(
+    "planted", ["", ":", "x y", "a" * 65, "a:b", "ä", "*", "../x", "default:critical:x", "x\n"]
+)
+def test_a_queue_whose_name_nobody_could_submit_to_is_never_looked_at(
+    broker: Broker, planted: str
+) -> None:
+    broker.redis.sadd("rq:queues", f"rq:queue:{planted}:low", "rq:queue:fine:low")
+    broker.redis.rpush(f"rq:queue:{planted}:low", str(uuid7()))
+
+    assert orders(broker, 1, weighted=False) == [["fine:low"]]
+
+
 def test_what_is_no_id_leaves_the_popped_set(broker: Broker, sessions: Sessions) -> None:
     broker.redis.sadd("rq:queues", "rq:queue:default:normal")
     broker.redis.lpush("rq:queue:default:normal", "not-an-id", "", b"\xff no text")

@@ -260,7 +260,7 @@ class TestMirroring:
     ("queue", "parts"),
     [
         ("default:high", ("default", Priority.HIGH)),
-        ("a:b:low", ("a:b", Priority.LOW)),
+        ("a:b:low", None),
         ("default", None),
         ("default:urgent", None),
         (":high", None),
