@@ -15,7 +15,7 @@ from chaos.service import Service
 from chaos.turn import Turn, figures, machine
 from dev.labelled import say
 
-PLAIN = 0.2  # share of a seed's minutes that plain RQ gets
+PLAIN = 0.15  # share of a seed's minutes that plain RQ gets
 AT_LEAST = 0.5  # minutes
 HEADING = "One turn of a campaign"
 

@@ -47,6 +47,7 @@ class Run:
     plan: Plan
     rate: float  # requests per second
     faults: Sequence[Fault]  # of the mix
+    patience: float | None = None  # seconds in which nothing moves until what is left is stuck
     strikes: list[Strike] = field(default_factory=list)
 
     def go(self) -> Evidence:
@@ -162,7 +163,7 @@ class Run:
 
     def _settle(self) -> None:
         """Wait until everything is finished, or nothing has moved for a long time."""
-        patience = self.system.lease * 2 + 15
+        patience = self.patience or self.system.lease * 2 + 15
         last, since = -1, time.monotonic()
         while time.monotonic() - since < patience:
             left = self.system.unfinished(self.stage)
