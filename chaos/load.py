@@ -49,13 +49,15 @@ class Load:
 
     def _ask_and_ask(self, number: int) -> None:
         chance = Random(f"{self._seed}/{number}")
-        customer = Customer(self, Client(self._port), self._ledger, chance, f"{number}")
+        client = Client(self._port)
+        customer = Customer(self, client, self._ledger, chance, f"{number}")
         acts, weights = zip(*customer.acts, strict=True)
         due = time.monotonic()
         while not self._over.wait(max(0.0, due - time.monotonic())):
             (act,) = chance.choices(acts, weights)
             act()
             due = max(due, time.monotonic() - CATCHES_UP) + chance.expovariate(self.rate / CLIENTS)
+        client.close()
 
     @property
     def over(self) -> bool:

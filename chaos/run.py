@@ -68,6 +68,7 @@ class Run:
             running.crew.start()
             self._wait_until_it_answers(running.front.port)
             client = Client(running.front.port)
+            stack.callback(client.close)
             self.system.begin(client)
             load = Load(running.front.port, ledger, self.seed, self.rate * self.system.rate)
             stack.callback(scene.over.set)
