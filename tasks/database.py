@@ -51,8 +51,8 @@ class Sessions(sessionmaker[Session]):
     @contextmanager
     def express(self, step: str) -> Iterator[Express]:
         """The same for one hot statement, which is committed as it is executed."""
-        reach(step, "before")
         try:
+            reach(step, "before")
             with one_deadline(), closing(_express.raw_connection()) as connection:
                 session = Express(connection)
                 try:
@@ -62,12 +62,12 @@ class Sessions(sessionmaker[Session]):
                         connection.invalidate(error)
                         raise DatabaseUnavailable() from error
                     raise
+            _tell_redis(session.info)
+            reach(step, "after")
         except UNAVAILABLE as error:
             raise DatabaseUnavailable() from error
         except psycopg2.DataError as error:
             raise Unstorable() from error
-        _tell_redis(session.info)
-        reach(step, "after")
 
 
 __all__ = ["Session", "Sessions", "close", "engine", "follow", "open", "sessions"]
