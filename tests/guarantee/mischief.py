@@ -1,4 +1,4 @@
-"""What may happen to Redis behind everybody's back."""
+"""What may happen to Redis behind everybody's back, and what can be seen there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 from redis import Redis
 from uuid_utils.compat import uuid7
 
-from tasks.broker import ENTRY_POINT
+from tasks import inspection
+from tasks.broker import ENTRY_POINT, as_text
 from tasks.inspection import MARKER
 
 DAMAGED = b"\x80\x04not what anybody wrote"
@@ -22,6 +23,17 @@ class Kept(NamedTuple):
     key: bytes
     value: bytes
     milliseconds: int  # left to live; 0: for ever
+
+
+def queued(redis: Redis) -> set[str]:
+    """The ids in all queues."""
+    keys = list(redis.scan_iter("rq:queue:*"))
+    return {as_text(id) for key in keys for id in redis.lrange(key, 0, -1)}
+
+
+def popped(redis: Redis) -> set[str]:
+    """The ids in all popped sets."""
+    return set().union(*inspection.popped(redis, inspection.poppers(redis)).values())
 
 
 def dump(redis: Redis) -> list[Kept]:
