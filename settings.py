@@ -166,6 +166,7 @@ class Settings:
 
     retention_days: Days = knob(lambda: RETENTION, "days a finished task is kept, per status", shown=RETENTION_TEXT, begins="Keeping", read=days_per_status)
     queue_stats_days: float = knob(7, "days the one-minute statistics of queues are kept", at_least=0)
+    audit_days: float = knob(90, "days the audit is kept; the database lets nobody delete what is younger than 7", at_least=7, at_most=36500)
     finished_jobs_ttl: int = knob(600, "seconds RQ's tools still show a finished job", at_least=0)
     data_dir: Path = knob(Path(".data"), "folder for files of this machine")
     spool_dir: Path = knob(lambda: Path(), "folder where a worker saves outcomes while PostgreSQL is away", shown="DATA_DIR/spool")

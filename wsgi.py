@@ -10,8 +10,9 @@ from tasks import catalog
 
 configuration = settings.load()
 logs.configure(configuration)
-catalog.load((*SHIPPED, *configuration.task_modules))
-app = create_app(configuration)
+with ending.none_if_not_this_one():
+    catalog.load((*SHIPPED, *configuration.task_modules))
+    app = create_app(configuration)
 ending.end_with_parent()
 ending.let_waiters_go_at_the_end(app)
 slow_bodies.watch(configuration.api_port, configuration.web_threads)

@@ -4,7 +4,7 @@ import sys
 
 import logs
 import settings
-from api import commands
+from api import commands, ending
 from api.keyring import refuse_without_keys
 from api.serving import serve
 from settings import SettingError
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     broker.refuse_unfit(redis)
     redis.close()
     serve(chosen)
-    return 0
+    return 0 if ending.could_begin() else 1
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from rq_dashboard import web
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
+from api.headers import lead_nowhere_else
 from tasks.broker import split_queue
 
 log = logging.getLogger(__name__)
@@ -287,6 +288,7 @@ def protect(response: Response) -> Response:
         page = response.get_data(as_text=True).replace("<script ", f'<script nonce="{nonce}" ')
         style = f'<link rel="stylesheet" href="{url_for("rq_dashboard.read_only")}"></head>'
         response.set_data(page.replace("</head>", style))
+    lead_nowhere_else(response)
     response.headers["Content-Security-Policy"] = POLICY.format(scripts=scripts)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"

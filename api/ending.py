@@ -1,10 +1,15 @@
 """How a web process ends: with its parent, and without keeping waiting clients waiting."""
 
+import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import mmap
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
@@ -12,9 +17,37 @@ from flask import Flask
 
 from api.waiting import WaitingRoom
 
+log = logging.getLogger(__name__)
+
 ENDS = (signal.SIGTERM, signal.SIGINT)
 AGAIN = 0.5  # seconds; a SIGTERM that comes while the server starts may be lost on it
 PATIENCE = 60  # times SIGTERM is repeated before the process ends without it
+
+
+_impossible = mmap(-1, 1)  # shared with the web processes, which are forked
+
+
+@contextmanager
+def none_if_not_this_one() -> Iterator[None]:
+    """End the whole server if this web process cannot begin: the next one could not, either."""
+    try:
+        yield
+    except (Exception, SystemExit) as problem:
+        parent = multiprocessing.parent_process()
+        if parent is None or parent.pid is None:
+            raise
+        if not _impossible[0]:
+            _impossible[0] = 1
+            log.critical("the web server ends, it cannot begin: %r", problem, exc_info=True)
+        logging.shutdown()  # what was said is written
+        sys.stdout.flush()
+        os.kill(parent.pid, signal.SIGTERM)
+        os._exit(1)
+
+
+def could_begin() -> bool:
+    """Whether no web process of this server gave up before it could answer anything."""
+    return not _impossible[0]
 
 
 def end_with_parent() -> None:

@@ -19,6 +19,7 @@ def register(app: Flask) -> None:
 def protect(response: Response) -> Response:
     if isinstance(response, wire.Answer):  # it brings its own
         return response
+    lead_nowhere_else(response)
     if response.mimetype == "text/html":
         response.headers.setdefault("Content-Security-Policy", POLICY)
         if request.is_secure:
@@ -26,3 +27,10 @@ def protect(response: Response) -> Response:
     for name, value in wire.COMMON:
         response.headers.setdefault(name, value)
     return response
+
+
+def lead_nowhere_else(response: Response) -> None:
+    """Redirect to a path alone: the name of the host is whatever the request said it was."""
+    where = response.headers.get("Location", "")
+    if where.startswith(request.host_url):
+        response.headers["Location"] = "/" + where.removeprefix(request.host_url).lstrip("/")

@@ -11,6 +11,7 @@ from werkzeug.routing import BaseConverter
 from api import wire
 from api.auth import client, requires
 from api.contract import Blueprint
+from api.crowds import is_crowded
 from api.key_schemas import (
     A_KEY,
     A_NEW_KEY,
@@ -30,6 +31,7 @@ from tasks.models import ApiKey
 
 blueprint = Blueprint("keys", __name__, url_prefix="/keys", description="Who may ask for what.")
 
+MOST_FIELDS = 1000  # values in a body
 ONE_KEY = "<key_id:key_id>"
 
 
@@ -47,6 +49,8 @@ def read_as(schema: Schema) -> Callable[[Any], dict[str, Any]]:
     """What the schema makes of a body, or `InvalidKey` naming every wrong field."""
 
     def read(body: Any) -> dict[str, Any]:
+        if is_crowded(body, MOST_FIELDS):
+            raise InvalidKey({"_schema": [f"More than {MOST_FIELDS} values."]})
         try:
             found: dict[str, Any] = schema.load(body)
         except ValidationError as error:

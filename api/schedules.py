@@ -12,6 +12,7 @@ from marshmallow import Schema, ValidationError
 from api import bodies, quotas, schedule_bodies, wire
 from api.auth import client, grant, refuse_other_queues, requires
 from api.contract import Blueprint
+from api.crowds import is_crowded
 from api.examples import A_TASK
 from api.paging import item_before
 from api.schedule_examples import (
@@ -60,6 +61,7 @@ PATH = "/api/v1/schedules"
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/schedules", description=__doc__)
 
+MOST_FIELDS = 1000  # values in a body, its payload aside
 LOCATION = {"Location": "Where the schedule can be looked at."}
 DEFAULTS = {
     each.name: each.default
@@ -72,6 +74,8 @@ def reading(schema: Schema) -> Callable[[Any], dict[str, Any]]:
     """What the schema makes of a body, or `InvalidSchedule` naming every wrong field."""
 
     def read(body: Any) -> dict[str, Any]:
+        if is_crowded(without_payload(body), MOST_FIELDS):
+            raise InvalidSchedule({"_schema": [f"More than {MOST_FIELDS} values."]})
         try:
             found: dict[str, Any] = schema.load(body)
         except ValidationError as error:
@@ -79,6 +83,13 @@ def reading(schema: Schema) -> Callable[[Any], dict[str, Any]]:
         return found
 
     return read
+
+
+def without_payload(body: Any) -> Any:
+    """The body but for what its task is given, which has a limit of its own."""
+    if isinstance(body, dict) and isinstance(task := body.get("task"), dict):
+        return body | {"task": {key: each for key, each in task.items() if key != "payload"}}
+    return body
 
 
 def meant(given: Mapping[str, Any]) -> dict[str, Any]:

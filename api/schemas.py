@@ -426,7 +426,7 @@ class WorkerBody(Schema):
     state = fields.String(
         required=True,
         validate=OneOf(["busy", "idle", "stopping", "silent"]),
-        metadata=told("`silent`: its lease has run out."),
+        metadata=told("`silent`: its lease has run out. While suspended by `rq suspend`: `idle`."),
     )
     queues = fields.List(
         fields.String(), required=True, metadata=told("Queue names it is limited to; empty: all.")

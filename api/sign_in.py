@@ -12,7 +12,7 @@ from flask import Flask, Response, render_template, request
 from api.auth import Gate, comes_from_another_site, open_to_all, requires
 from tasks.errors import NotPermitted
 
-PAGES = re.compile(r"/(rq|docs|openapi\.json)(/[A-Za-z0-9_.:/-]*)?")
+PAGES = re.compile(r"/(rq|docs|openapi\.json)(/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*)*/?")
 IMPOSSIBLE = "Nobody can sign in here: SECRET_KEY is not set. Programs may send their key."
 
 

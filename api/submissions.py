@@ -14,6 +14,7 @@ from marshmallow import Schema, ValidationError
 from msgspec import Meta
 
 from api import schemas
+from api.crowds import MOST, TOO_MANY, is_crowded, size
 from api.fields import AwareTime, within_range
 from api.request_ids import current
 from tasks import catalog
@@ -108,6 +109,8 @@ _envelope, _batch = schemas.SubmissionBody(), schemas.BatchBody()
 
 def problems_of(body: Any) -> dict[str, Any]:
     """Everything that is wrong with a submission, its payload included."""
+    if is_crowded(body):
+        return {"_schema": [TOO_MANY]}
     problems = messages_of(_envelope, body)
     if isinstance(body, dict) and isinstance(body.get("name"), str) and "name" not in problems:
         payload = body.get("payload")
@@ -122,12 +125,39 @@ def problems_of(body: Any) -> dict[str, Any]:
 
 
 def refusal_of_batch(body: Any) -> InvalidBatch | InvalidTask:
-    """Everything that is wrong with a batch: its outside, or its tasks by their index."""
+    """Everything that is wrong with a batch: its outside, or its tasks by their index.
+
+    Each wrong task is named. When very much is wrong, of the later ones it is not told what.
+    """
     tasks = body.get("tasks") if isinstance(body, dict) else None
     if not isinstance(tasks, list) or not 1 <= len(tasks) <= schemas.BATCH or len(body) > 1:
-        return InvalidTask(messages_of(_batch, body))
-    wrong = {index: problems_of(each) for index, each in enumerate(tasks)}
+        outside = body | {"tasks": []} if isinstance(tasks, list) else body
+        return InvalidTask(
+            {"_schema": [TOO_MANY]} if is_crowded(outside) else outer(outside, tasks)
+        )
+    wrong, left = {}, MOST
+    for index, each in enumerate(tasks):
+        left -= size(each)
+        if left > 0 or not is_right(each):
+            wrong[index] = problems_of(each) if left > 0 else {"_schema": ["Not valid."]}
     return InvalidBatch({index: problems for index, problems in wrong.items() if problems})
+
+
+def outer(outside: Any, tasks: Any) -> dict[str, Any]:
+    """What is wrong with the outside of a batch, whose list of tasks was emptied."""
+    problems = messages_of(_batch, outside)
+    if isinstance(tasks, list) and 1 <= len(tasks) <= schemas.BATCH:
+        problems.pop("tasks")
+    return problems
+
+
+def is_right(body: Any) -> bool:
+    """Whether this is a submission, whatever its kind says of its payload."""
+    try:
+        msgspec.convert(body, Envelope)
+    except msgspec.ValidationError:
+        return False
+    return body["name"] in catalog.kinds()
 
 
 def messages_of(schema: Schema, body: Any) -> dict[str, Any]:

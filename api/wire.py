@@ -50,7 +50,8 @@ def read() -> Any:
 
     Raises `RefusedJSON`, or Werkzeug's `UnsupportedMediaType` and `RequestEntityTooLarge`.
     """
-    if request.environ.get("CONTENT_TYPE") != JSON:
+    environ = request.environ
+    if environ.get("CONTENT_TYPE") != JSON or "HTTP_CONTENT_ENCODING" in environ:
         refuse_other_types()
     return strict_json.parse(read_bytes())
 
@@ -76,6 +77,8 @@ def read_bytes() -> bytes:
 
 
 def refuse_other_types() -> None:
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnsupportedMediaType("The body must not be compressed: no Content-Encoding.")
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != JSON or charset not in ("utf-8", "utf8"):
         raise UnsupportedMediaType(

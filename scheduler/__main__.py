@@ -47,6 +47,7 @@ def main() -> None:
         },
         keep_fires=timedelta(days=max(chosen.retention_days.values())),
         keep_statistics=timedelta(days=chosen.queue_stats_days),
+        keep_audit=timedelta(days=chosen.audit_days),
         idempotency_key_hours=chosen.idempotency_key_hours,
     )
     Scheduler(comparing, terms).run()

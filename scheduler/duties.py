@@ -16,6 +16,7 @@ from scheduler.fire_schedules import fire_schedules
 from scheduler.forget_idempotency_keys import forget_idempotency_keys
 from scheduler.mirror_schedules import Mirror, mirror_schedules
 from scheduler.pause_failing import pause_failing
+from scheduler.prune_audit import prune_audit
 from scheduler.prune_finished import Places, prune_finished
 from scheduler.prune_fires import prune_fires
 from scheduler.prune_statistics import prune_statistics
@@ -47,6 +48,7 @@ class Terms:
     keep_tasks: Mapping[Status, timedelta] = field(default_factory=dict)  # finished, by status
     keep_fires: timedelta = timedelta(days=30)  # decided ticks of schedules
     keep_statistics: timedelta = timedelta(days=7)
+    keep_audit: timedelta = timedelta(days=90)
     idempotency_key_hours: float = 24.0
 
 
@@ -99,6 +101,13 @@ def of_the_record(terms: Terms, attention: Attention) -> list[Duty]:
         Duty(
             name="forget_idempotency_keys",
             keep=lambda: forget_idempotency_keys(terms.idempotency_key_hours, BATCH),
+            every=60.0,
+            full=BATCH,
+            pause=0.2,
+        ),
+        Duty(
+            name="prune_audit",
+            keep=lambda: prune_audit(terms.keep_audit, BATCH),
             every=60.0,
             full=BATCH,
             pause=0.2,

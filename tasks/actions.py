@@ -189,13 +189,13 @@ def rows_of(submissions: Sequence[Submission]) -> list[dict[str, Any]]:
 def row_of(submission: Submission) -> dict[str, Any]:
     """The row to store for a submission, on the kind's terms where the client gave none."""
     kind = catalog.kind(submission.name)
+    payload = orjson.dumps(submission.payload)
+    refuse_large(payload)  # before each of its values is looked at
     kind.check(submission.payload)
     sealed = sealing.seal(kind, submission.payload)
-    payload = orjson.dumps(sealed)
-    if len(payload) > _terms.max_payload_bytes:
-        raise InvalidTask(
-            {"payload": [f"Larger than {_terms.max_payload_bytes} bytes as JSON: {len(payload)}."]}
-        )
+    if sealed is not submission.payload:
+        payload = orjson.dumps(sealed)
+        refuse_large(payload)
     retries, timeout = submission.max_retries, submission.timeout
     if retries is None:
         retries = kind.retry.max_retries
@@ -216,6 +216,12 @@ def row_of(submission: Submission) -> dict[str, Any]:
         "labels": orjson.dumps(submission.labels).decode() if submission.labels else "{}",
         "request_id": submission.request_id,
     }
+
+
+def refuse_large(payload: bytes) -> None:
+    most = _terms.max_payload_bytes
+    if len(payload) > most:
+        raise InvalidTask({"payload": [f"Larger than {most} bytes as JSON: {len(payload)}."]})
 
 
 def as_task(submission: Submission, row: dict[str, Any], stored: store.Stored) -> Task:

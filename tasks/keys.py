@@ -52,7 +52,7 @@ MEANINGS = {
     Scope.PAYLOADS_READ: "see payloads with their secret fields, results and errors as well",
     Scope.TASKS_MANAGE: "cancel and rerun tasks",
     Scope.SCHEDULES_MANAGE: "create, change, pause, run and delete schedules",
-    Scope.QUEUES_MANAGE: "pause and resume queues",
+    Scope.QUEUES_MANAGE: "reserved for pausing queues; opens nothing yet",
     Scope.METRICS_READ: "see queues, workers, metrics and the dashboard",
     Scope.ADMIN: "everything, API keys and the audit included",
 }

@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from tasks.lifecycle import Status
-from tasks.models import Attempt, QueueStat, Task
+from tasks.models import Attempt, AuditEntry, QueueStat, Task
 
 SLACK = timedelta(minutes=10)  # what another scheduler was about to delete when it died
 
@@ -53,5 +53,18 @@ def prune_queue_stats(session: Session, keep: timedelta) -> int:
     """Delete the minutes of queues that are older; return how many rows."""
     gone = session.execute(
         delete(QueueStat).where(QueueStat.minute < func.now() - keep).returning(QueueStat.minute)
+    )
+    return len(gone.all())
+
+
+def prune_audit(session: Session, keep: timedelta, limit: int) -> int:
+    """Delete up to `limit` entries of the audit that are older; return how many.
+
+    Ids grow with time, so the oldest are found without looking through the others.
+    """
+    oldest = select(AuditEntry.id, AuditEntry.at).order_by(AuditEntry.id).limit(limit).subquery()
+    old = select(oldest.c.id).where(oldest.c.at < func.now() - keep)
+    gone = session.execute(
+        delete(AuditEntry).where(AuditEntry.id.in_(old)).returning(AuditEntry.id)
     )
     return len(gone.all())

@@ -207,3 +207,26 @@ def test_errors_do_not_echo_what_was_sent_at_length(client: FlaskClient) -> None
     huge = {"name": "x" * 100_000, "payload": {"y" * 100_000: 1}, "z" * 100_000: 1}
 
     assert len(client.post("/api/v1/tasks/", json=huge).data) < 500_000
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/tasks?limit=1", "/api/v1/keys", "/api//v1//tasks/", "/rq"]
+)
+def test_no_redirect_leads_to_the_host_that_a_request_names(client: FlaskClient, path: str) -> None:
+    for host in ("localhost:5000", "localhost"):
+        answer = client.get(path, headers={"Host": host})
+
+        assert answer.status_code == 308
+        assert re.match("/[a-z]", answer.headers["Location"])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "x", ""])
+def test_a_body_that_says_it_is_encoded_is_refused(client: FlaskClient, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding}
+
+    answer = client.post("/api/v1/tasks/", json=TASK, headers=headers)
+
+    assert answer.status_code == 415
+    assert client.get("/api/v1/tasks/").json["items"] == []
+    plain = {"Content-Encoding": "identity"}
+    assert client.post("/api/v1/tasks/", json=TASK, headers=plain).status_code == 201

@@ -140,6 +140,18 @@ def test_a_taken_port_is_refused_in_a_sentence(web: Web) -> None:
     assert f"Cannot listen on 127.0.0.1:{web.port}" in web.log.read_text()
 
 
+def test_what_cannot_begin_ends_and_says_why_once(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "broken_kinds.py").write_text("import nothing_of_this_name\n")
+    broken = {"TASK_MODULES": "broken_kinds", "PYTHONPATH": str(tmp_path)}
+
+    web = Web(environ | broken, tmp_path / "web.log")
+
+    assert web.process.wait(timeout=60) == 1
+    said = web.log.read_text()
+    assert said.count("the web server ends, it cannot begin: ModuleNotFoundError(") == 1
+    assert "Respawning" not in said and "Started worker" not in said
+
+
 def test_a_body_in_chunks_is_read_whole_and_has_the_same_limit(web: Web) -> None:
     def send(chunks: list[bytes]) -> bytes:
         head = b"POST /api/v1/tasks/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"

@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from scheduler.forget_idempotency_keys import forget_idempotency_keys
+from scheduler.prune_audit import prune_audit
 from scheduler.prune_finished import prune_finished
 from scheduler.prune_statistics import prune_statistics
 from tasks import idempotency, retention
 from tasks.lifecycle import FINISHED, Status
-from tasks.models import Attempt, IdempotencyKey, QueueStat, Task
+from tasks.models import Attempt, AuditEntry, IdempotencyKey, QueueStat, Task
 from tests.rows import ago
 
 WEEK = timedelta(days=7)
@@ -83,8 +85,8 @@ def test_rows_that_another_scheduler_is_deleting_are_left_to_it(sessions, a_task
 
 def test_old_keys_are_forgotten(sessions):
     with sessions.begin() as session:
-        idempotency.remember(session, "p", "old", b"x", [], 24)
-        idempotency.remember(session, "p", "new", b"x", [], 24)
+        idempotency.remember(session, "p", "old", b"x", bool, [], 24)
+        idempotency.remember(session, "p", "new", b"x", bool, [], 24)
         old = session.get(IdempotencyKey, ("p", "old"))
         old.created_at = ago(hours=25)
 
@@ -115,3 +117,35 @@ def test_old_statistics_go(sessions):
 
     with sessions.begin() as session:
         assert session.scalar(select(func.count()).select_from(QueueStat)) == 2
+
+
+def an_audit(sessions, *days: float) -> None:
+    with sessions.begin() as session:
+        session.add_all(
+            AuditEntry(principal="k", action=f"act {age:g}", at=ago(days=age)) for age in days
+        )
+
+
+def acts(sessions) -> set[str]:
+    with sessions.begin() as session:
+        return set(session.scalars(select(AuditEntry.action)))
+
+
+def test_the_audit_is_kept_as_long_as_it_says_and_goes_in_batches(sessions):
+    an_audit(sessions, 93, 92, 91, 89, 1)
+
+    assert [prune_audit(timedelta(days=90), 2) for _ in range(3)] == [2, 1, 0]
+    assert acts(sessions) == {"act 89", "act 1"}
+
+
+def test_the_database_lets_nobody_delete_what_is_younger_than_a_week(sessions):
+    an_audit(sessions, 8, 6.9)
+
+    with pytest.raises(IntegrityError, match="append-only"):
+        prune_audit(timedelta(days=1), 100)
+    with pytest.raises(IntegrityError, match="append-only"), sessions.begin() as session:
+        session.execute(delete(AuditEntry))
+    with pytest.raises(IntegrityError, match="append-only"), sessions.begin() as session:
+        session.execute(update(AuditEntry).values(action="nothing"))
+
+    assert acts(sessions) == {"act 8", "act 6.9"}
