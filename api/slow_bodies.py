@@ -8,6 +8,8 @@ idle, and granian ends those sooner). No more is read from it: the thread wakes 
 
 Whoever waits for a task (`?wait=`) is given nothing meanwhile either. If anybody at the address
 does, the watch has so much more patience with all of that address.
+
+Nor does granian mind a client that never takes its answer. There the kernel can be told to.
 """
 
 import logging
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 LOOK = 1.0  # seconds between two looks
 PATIENCE = 20  # looks that a body may take …
 HURRY = 5  # … while most threads are held by such bodies
+TAKEN_WITHIN = 30_000  # milliseconds in which a client takes something of its answer
 SOCKETS = Path("/proc/self/fd")
 DATA_SEGMENTS_OUT = 156  # where `struct tcp_info` has tcpi_data_segs_out, since Linux 4.6
 
@@ -73,6 +76,18 @@ def watch(port: int, threads: int) -> None:
         threading.Thread(target=looks.go_on, name="slow bodies", daemon=True).start()
 
 
+def limit_readers(port: int) -> bool:
+    """End connections whose client takes no byte of an answer for long; whether that is arranged.
+
+    The kernel does it, for all connections that the socket which listens will accept.
+    """
+    for found in sockets(port):
+        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKEN_WITHIN)
+            return True
+    return False
+
+
 class Connection(NamedTuple):
     """A client's connection, as the kernel sees it."""
 
@@ -91,9 +106,11 @@ class Watch:
         self._looks: dict[tuple[int, int], int] = {}  # by connection and answers: since so many
 
     def go_on(self) -> None:
+        limited = False
         while True:
             time.sleep(LOOK)
             try:
+                limited = limited or limit_readers(self._port)
                 if out := self.look():
                     log.warning("showed out %d clients whose bodies did not come", out)
             except Exception:
@@ -141,18 +158,24 @@ def plain(address: str) -> str:
 
 def connections(port: int) -> Iterator[Connection]:
     """The connections of this process's clients, each open until the next is asked for."""
+    for found in sockets(port):
+        if connection := as_client(found):
+            yield connection
+
+
+def sockets(port: int) -> Iterator[socket.socket]:
+    """This process's sockets at this port, each open until the next is asked for."""
     for path in SOCKETS.iterdir():
         with suppress(OSError):  # it was closed meanwhile
             if path.is_socket():
                 with socket.socket(fileno=os.dup(int(path.name))) as found:
-                    if connection := as_client(found, port):
-                        yield connection
+                    inet = found.family in (socket.AF_INET, socket.AF_INET6)
+                    if inet and found.getsockname()[1] == port:
+                        yield found
 
 
-def as_client(found: socket.socket, port: int) -> Connection | None:
-    """What the kernel knows of this socket, if it is a client's connection to our port."""
-    if found.family not in (socket.AF_INET, socket.AF_INET6) or found.getsockname()[1] != port:
-        return None
+def as_client(found: socket.socket) -> Connection | None:
+    """What the kernel knows of this socket, if it is a client's connection."""
     try:
         peer = found.getpeername()
     except OSError:  # it listens

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import pytest
@@ -188,3 +188,30 @@ def test_the_other_end_is_the_proxy_if_there_is_one() -> None:
 
     assert slow_bodies.address_of(forwarded) == "10.0.0.1"
     assert threading.get_ident() not in slow_bodies._reading
+
+
+def test_whoever_takes_nothing_of_an_answer_loses_the_connection(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow_bodies, "TAKEN_WITHIN", 500)
+    port = listener.getsockname()[1]
+    assert not slow_bodies.limit_readers(1)
+
+    assert slow_bodies.limit_readers(port)
+
+    with socket.create_connection(("127.0.0.1", port)), closing(listener.accept()[0]) as ours:
+        ours.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(b"x" * 100_000)
+
+        def is_over() -> bool:
+            try:
+                ours.send(b"x")
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+            return False
+
+        eventually(is_over)
