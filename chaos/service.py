@@ -83,8 +83,11 @@ class Service(System):
 
     def is_calm(self, stage: Stage, crew: Crew) -> bool:
         """All workers are alive, nobody waits for a dead one, and nobody waits for long."""
+        workers = crew.of(Role.WORKER)
+        if not all(worker.running for worker in workers):
+            return False
         try:
-            pids = sorted(worker.pid for worker in crew.of(Role.WORKER))
+            pids = sorted(worker.pid for worker in workers)
             ((calm,),) = stage.query(CALM, pids, self.lease)
         except psycopg2.Error:
             return False

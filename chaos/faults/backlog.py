@@ -35,6 +35,17 @@ def flush_backlog(scene: Scene) -> None:
         flushed = time.monotonic()
         if scene.until(lambda: backlog <= queued(scene), within=30, every=0.1):
             scene.measured[DISPATCHED] = time.monotonic() - flushed
+    scene.until(lambda: not waiting(scene), within=90, every=0.2)  # their turn comes, in order
+
+
+def waiting(scene: Scene) -> bool:
+    """Whether anything has been pending for a while."""
+    return bool(
+        scene.stage.query(
+            "SELECT id FROM tasks WHERE status = 'pending'"
+            " AND pending_since < now() - interval '2 seconds' LIMIT 1"
+        )
+    )
 
 
 def submit(scene: Scene, client: Client, label: str) -> list[str]:

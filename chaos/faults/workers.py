@@ -147,7 +147,7 @@ def restart(scene: Scene, worker: Member) -> None:
 
 def lives(scene: Scene, worker: Member) -> bool:
     """Whether this process's worker has begun its life."""
-    return bool(scene.stage.query("SELECT FROM workers WHERE pid = %s", worker.pid))
+    return bool(scene.stage.query("SELECT id FROM workers WHERE pid = %s", worker.pid))
 
 
 def replace(scene: Scene, worker: Member) -> None:
