@@ -121,9 +121,13 @@ def procfile() -> Mapping[str, list[str]]:
 def migrated(stage: Stage) -> str:
     """The name of a database with every table, from which each turn gets its copy."""
     name = "service_template"
-    url = stage.postgres.create(name)
+    migrate(stage.postgres.create(name))
+    return name
+
+
+def migrate(url: str) -> None:
+    """Make every table of the service in this database."""
     alembic = Config()
     alembic.set_main_option("script_location", str(ROOT / "migrations"))
     alembic.set_main_option("sqlalchemy.url", database_url(url).replace("%", "%%"))
     command.upgrade(alembic, "head")
-    return name
