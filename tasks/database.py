@@ -1,5 +1,6 @@
 """The engine, the sessions, and what happens once a transaction is committed."""
 
+import select
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -113,6 +114,19 @@ def _connect_to(url: str | URL, connect_timeout: int, connections: int, **pool: 
     sessions.configure(bind=ordinary)
     _express = create_engine(url, pool_size=1, pool_reset_on_return=None, **pool)
     event.listen(_express, "connect", lambda connection, _: make_ready(connection))
+    for each in (ordinary, _express):
+        event.listen(each, "checkout", _replace_if_cut)
+
+
+def _replace_if_cut(connection: Any, record: Any, proxy: Any) -> None:
+    """Have a connection that has something to say before it is asked replaced by a new one.
+
+    It says that the server has ended it. To see that here saves whoever is next a failure.
+    """
+    said = select.poll()
+    said.register(connection.fileno(), select.POLLIN)
+    if said.poll(0):
+        raise sqlalchemy_errors.DisconnectionError()
 
 
 def _limit_stillness(connection: Any, record: Any) -> None:

@@ -81,18 +81,28 @@ def test_what_goes_along_is_not_committed_without_it(sessions):
         assert session.scalar(select(func.count()).select_from(Task)) == 1
 
 
-def test_a_cut_connection_is_an_outage_and_is_replaced(sessions):
-    with sessions.express("submit") as session:
+CUT = text(
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+)
+
+
+def test_a_connection_that_was_cut_is_replaced_before_it_is_used(sessions):
+    for begin in (sessions.express, sessions.begin):
+        with begin("submit") as session:
+            store.insert_tasks(session, [a_row()])
+        with database.engine().connect() as other:
+            other.execute(CUT)
+        with begin("submit") as session:
+            assert store.insert_tasks(session, [a_row()])
+
+
+def test_a_connection_that_is_cut_in_use_is_an_outage_and_is_replaced(sessions):
+    with suppress(DatabaseUnavailable), sessions.express("submit") as session:
+        with sessions.begin() as other:
+            other.execute(CUT)
         store.insert_tasks(session, [a_row()])
-    with sessions.begin() as session:
-        session.execute(
-            text(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                " WHERE pid <> pg_backend_pid() AND datname = current_database()"
-            )
-        )
-    with pytest.raises(DatabaseUnavailable), sessions.express("submit") as session:
-        store.insert_tasks(session, [a_row()])
+        raise AssertionError("the connection was not cut")
 
     with sessions.express("submit") as session:
         assert store.insert_tasks(session, [a_row()])
