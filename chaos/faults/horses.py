@@ -29,10 +29,12 @@ def stop(scene: Scene) -> None:
     """It hangs and is killed when its task's time is up, or here."""
     pid = send(scene, SIGSTOP)
     scene.struck()
-    scene.linger(2)
-    if pid:
-        with suppress(ProcessLookupError):
-            os.kill(pid, SIGKILL)
+    try:
+        scene.linger(2)
+    finally:  # also when the run is over: nothing else would, until a task's time is up
+        if pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, SIGKILL)
 
 
 def send(scene: Scene, number: int) -> int:
