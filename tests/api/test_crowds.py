@@ -46,7 +46,7 @@ def seconds(client: FlaskClient, path: str, body: Any) -> tuple[float, Any]:
 def test_it_takes_no_time_to_refuse_a_crowd(client: FlaskClient, path: str, body: Any) -> None:
     taken, _ = seconds(client, path, body)
 
-    assert taken < 1.5
+    assert taken < 10  # without the defence more than 40
 
 
 def test_each_wrong_task_of_a_crowded_batch_is_named(client: FlaskClient) -> None:
