@@ -24,8 +24,9 @@ def remove_leftovers(broker: Broker, scan: Scan) -> int:
     if not ids:
         return 0
     with sessions.begin() as session:
-        unneeded = sorted(backlog.unneeded(session, ids, OVER_SINCE))
-    lasting = inspection.ours_and_lasting(broker.redis, unneeded)
-    leftovers = [id for id, lasts in zip(unneeded, lasting, strict=True) if lasts]
+        ended, unknown = backlog.unneeded(session, ids, OVER_SINCE)
+    lasting = inspection.lasting(broker.redis, [*ended, *unknown])
+    # What has a task is ours, whatever became of its job; the rest may be anybody's.
+    leftovers = [id for id, ours in lasting.items() if ours or id in ended]
     broker.remove(leftovers)
     return len(leftovers)

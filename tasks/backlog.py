@@ -140,13 +140,14 @@ def pending(session: Session, ids: Iterable[UUID]) -> list[Waiting]:
     return [_waiting(row) for row in rows]
 
 
-def unneeded(session: Session, ids: Sequence[UUID], since: timedelta) -> set[UUID]:
-    """Those of these ids that are of no task, or of one that ended longer ago than that."""
+def unneeded(
+    session: Session, ids: Sequence[UUID], since: timedelta
+) -> tuple[set[UUID], set[UUID]]:
+    """Those of these ids of tasks that ended longer ago than that, and those of no task."""
     rows = session.execute(
         select(Task.id, Task.finished_at < func.now() - since).where(Task.id.in_(ids))
-    )
-    needed = {id for id, ended in rows if not ended}
-    return set(ids) - needed
+    ).all()
+    return {id for id, ended in rows if ended}, set(ids) - {id for id, _ in rows}
 
 
 def running(session: Session, ids: Sequence[UUID]) -> set[UUID]:

@@ -85,17 +85,18 @@ def scan_jobs(redis: Redis, cursor: int, count: int) -> tuple[int, list[UUID]]:
     return cursor, [id for id in as_ids(key[len(JOB) :] for key in keys) if id.version == 7]
 
 
-def ours_and_lasting(redis: Redis, ids: Sequence[UUID]) -> list[bool]:
-    """For each of these jobs whether it is one of ours that will not go by itself."""
+def lasting(redis: Redis, ids: Sequence[UUID]) -> dict[UUID, bool]:
+    """Those of these jobs that will not go by themselves, and whether each looks like ours."""
     with redis.pipeline(transaction=False) as pipeline:
         for id in ids:
             pipeline.ttl(f"{JOB}{id}")
             pipeline.hget(f"{JOB}{id}", "data")
         answers: list[Any] = pipeline.execute(raise_on_error=False)
-    return [
-        ttl == -1 and (isinstance(data, Exception) or data is None or ENTRY_POINT.encode() in data)
-        for ttl, data in zip(answers[::2], answers[1::2], strict=True)
-    ]
+    return {
+        id: isinstance(data, Exception) or data is None or ENTRY_POINT.encode() in data
+        for id, ttl, data in zip(ids, answers[::2], answers[1::2], strict=True)
+        if ttl == -1
+    }
 
 
 def started(redis: Redis, queues: Sequence[str], limit: int) -> dict[tuple[str, bytes], UUID]:

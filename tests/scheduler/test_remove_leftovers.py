@@ -59,6 +59,14 @@ def test_what_goes_by_itself_is_left_to_it(broker, a_task):
     assert remove_leftovers(broker, Scan()) == 0
 
 
+def test_the_damaged_job_of_a_task_that_has_ended_is_removed(broker, a_task):
+    job = a_job(broker, a_task(Status.SUCCEEDED))
+    broker.redis.hset(job, "data", b"\x80\x04not what anybody wrote")
+
+    assert remove_leftovers(broker, Scan()) == 1
+    assert not broker.redis.exists(job)
+
+
 @pytest.mark.parametrize("malformed", ["without data", "not a hash"])
 def test_a_malformed_job_without_a_task_is_removed(broker, malformed):
     job = f"rq:job:{uuid7()}"
