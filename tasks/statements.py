@@ -65,8 +65,8 @@ def _array(name: str, of: type[TypeEngine[Any]] | TypeEngine[Any] = Text) -> Col
     return texts if of is Text else sql_cast(texts, ARRAY(of))
 
 
-def _read(column: ColumnElement[str]) -> ColumnElement[str]:
-    """A column for a condition that no index serves: the plan goes by the primary key."""
+def _unindexed(column: ColumnElement[str]) -> ColumnElement[str]:
+    """A column as no index knows it, so that a plan goes by the primary key."""
     return column + literal("", Text)
 
 
@@ -121,8 +121,8 @@ START = Hot(
     update(_tasks)
     .where(
         _tasks.c.id == any_(_array("ids", Uuid)),
-        _read(_tasks.c.status).in_(map(str, Move.START.sources)),
-        _read(_tasks.c.name) == any_(_array("kinds")),
+        _unindexed(_tasks.c.status).in_(map(str, Move.START.sources)),
+        _unindexed(_tasks.c.name) == any_(_array("kinds")),
         or_(_tasks.c.expires_at.is_(None), _tasks.c.expires_at > func.now()),
         select(Worker.expires_at > func.now())  # evaluated once
         .where(Worker.id == _worker)
@@ -191,7 +191,7 @@ _moved = (
     update(_tasks)
     .where(
         _tasks.c.id == _word.c.id,
-        _read(_tasks.c.status) == str(Status.RUNNING),
+        _unindexed(_tasks.c.status) == str(Status.RUNNING),
         _tasks.c.attempt == _word.c.number,
         _tasks.c.worker_id == _word.c.worker_id,
     )
