@@ -1,7 +1,7 @@
 """A schedule as somebody wants it: when it fires, how, and what each tick submits."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,7 +94,7 @@ def check(plan: Plan, now: datetime) -> None:
 def columns_of(task: TaskPlan) -> dict[str, Any]:
     """The values of a schedule's row for its task, or `InvalidSchedule` if it would be refused."""
     try:
-        row = actions.row_of(Submission(**asdict(task)))
+        row = actions.row_of(Submission(**vars(task)))
     except UnknownKind as unknown:
         raise InvalidSchedule({"task": {"name": [str(unknown)]}}) from None
     except InvalidTask as invalid:
