@@ -122,7 +122,7 @@ def test_it_goes_on_when_every_connection_to_postgresql_is_cut(
         with sessions.begin() as session:
             session.execute(
                 text(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"  # and wait for it
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             )
