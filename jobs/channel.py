@@ -31,7 +31,7 @@ class Channel:
         return self._end.fileno()
 
     def send(self, message: bytes, tag: bytes = b"-", *, wait: bool = True) -> bool:
-        """Send a message; without `wait`, False if the other side is too far behind to take it.
+        """Send a message; False if the other side is gone or, without `wait`, too far behind.
 
         The `tag` is one byte that the other side can see before it takes the message.
         """
@@ -46,7 +46,7 @@ class Channel:
                     descriptor = array("i", [file.fileno()])
                     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)
                     self._end.sendmsg([tag + b"f"], [rights], flags)
-        except BlockingIOError:
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             return False
         return True
 
