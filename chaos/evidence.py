@@ -69,6 +69,7 @@ class Evidence:
     leftovers: list[str] = field(default_factory=list)  # in Redis
     connections: list[str] = field(default_factory=list)  # too many, or too old
     orphans: list[str] = field(default_factory=list)  # processes
+    breakdowns: list[str] = field(default_factory=list)  # of processes, by an exception
     kills: list[tuple[int, float]] = field(default_factory=list)  # of horses: pid, when
     measured: dict[str, float] = field(default_factory=dict)  # by faults themselves
     notes: list[str] = field(default_factory=list)
@@ -99,6 +100,7 @@ def gather(run: Run, scene: Scene, ledger: Ledger, began: float, client: Client)
         evidence.schedules = timetable.read(stage)
         evidence.attempts = remains.attempts(stage)
         evidence.metrics = remains.metrics(client)
+        evidence.breakdowns = remains.breakdowns(stage.logs)
         evidence.leftovers = remains.in_redis(stage)
         evidence.connections = remains.connections(stage, scene.crew)
     return evidence

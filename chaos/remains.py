@@ -1,10 +1,11 @@
-"""What is left when all is done: attempts on record, jobs in Redis, connections to PostgreSQL."""
+"""What is left when all is done: attempts, jobs in Redis, connections, breakdowns in logs."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chaos.client import Client
@@ -24,6 +25,7 @@ A_MINUTE_LATER = """
 """
 CONNECTIONS = {Role.WEB: 2 * 8, Role.WORKER: 2 + 2, Role.SCHEDULER: 3}  # of one process at most
 METRICS = "/api/v1/monitoring/metrics"
+BREAKDOWN = "ended by an exception"  # how logs.py says it
 IDLE = 10  # seconds a transaction may be idle
 
 
@@ -95,4 +97,16 @@ def connections(stage: Stage, crew: Crew) -> list[str]:
     ]
     if len(rows) > allowed:
         found.append(f"{len(rows)} connections, {allowed} are allowed")
+    return found
+
+
+def breakdowns(logs: Path) -> list[str]:
+    """Processes and threads that an exception of ours ended, as their logs tell."""
+    found = []
+    for log in sorted(logs.glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()
+        for number, line in enumerate(lines):
+            if BREAKDOWN in line:
+                ends = (each for each in lines[number + 2 :] if not each.startswith(" "))
+                found.append(f"{log.stem} at {line[:26]}: {next(ends, 'without a word')}")
     return found

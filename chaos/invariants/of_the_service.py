@@ -45,6 +45,11 @@ def no_orphans(evidence: Evidence, look: Looking) -> None:
     look.expect_none(evidence.orphans)
 
 
+@invariant(14, "No process is ended by an exception.")
+def no_breakdowns(evidence: Evidence, look: Looking) -> None:
+    look.expect_none(evidence.breakdowns)
+
+
 @invariant(14, "No connection leaks, and no transaction stays open.")
 def no_leaked_connections(evidence: Evidence, look: Looking) -> None:
     look.expect_none(evidence.connections)
