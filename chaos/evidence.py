@@ -47,7 +47,7 @@ class AttemptRow(NamedTuple):
     move: str
 
 
-@dataclass
+@dataclass(eq=False)
 class Evidence:
     """One run, after its end."""
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import accumulate, pairwise
 
 from chaos.evidence import Evidence, Strike
@@ -57,8 +58,9 @@ class Recovery:
     besides: list[str]  # what else was broken before the slowest of them had recovered
 
 
+@lru_cache(maxsize=1)
 def recoveries(evidence: Evidence) -> list[Recovery]:
-    """One after the other, as they struck."""
+    """One after the other, as they struck; several ask for those of one run."""
     stretches = list(Stranding(evidence).all())
     came = sorted(changes[0].at for changes in evidence.history.values())
     went = sorted(changes[-1].at for changes in evidence.history.values())
@@ -136,7 +138,8 @@ class Stranding:
             for before, change in pairwise(changes):
                 if change.is_now == Status.RUNNING:
                     starts.append(change.at)
-                    by_queue[evidence.rows[id].queue].append((before.at, change.at))
+                    if before.was != Status.RUNNING:  # what was given back goes to the front
+                        by_queue[evidence.rows[id].queue].append((before.at, change.at))
         self._silences = [
             (began, ended)
             for began, ended in pairwise([0.0, *sorted(starts), NEVER])

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from chaos.client import Client
 from chaos.crew import Crew, Role
 from chaos.stage import Stage
+from scheduler.remove_leftovers import KEYS
 
 if TYPE_CHECKING:
     from redis import Redis
 
     from chaos.evidence import AttemptRow
 
-GONE_WITHIN = 75.0  # seconds
+GONE_WITHIN = 75.0  # seconds, besides a look at every key
 # Leftovers of a task are looked for a minute after its end. Its row is moved instead of waiting.
 A_MINUTE_LATER = """
     SET session_replication_role = replica;
@@ -54,9 +55,10 @@ def metrics(client: Client) -> Any:
 
 
 def in_redis(stage: Stage) -> list[str]:
-    """What Redis still holds of finished tasks, once it had time to let go."""
+    """What Redis still holds of finished tasks, once schedulers had time to look at all of it."""
     stage.query(A_MINUTE_LATER)
-    deadline = time.monotonic() + GONE_WITHIN
+    with stage.redis_client() as client:
+        deadline = time.monotonic() + GONE_WITHIN + client.dbsize() / KEYS
     while True:
         with stage.redis_client() as client:
             left = list(leftovers(client))

@@ -34,6 +34,10 @@ SELECT (SELECT array_agg(pid ORDER BY pid) = %s AND bool_and(expires_at > now())
     AND NOT EXISTS (
         SELECT FROM tasks WHERE status = 'running' AND worker_id NOT IN (SELECT id FROM workers)
     )
+    AND NOT EXISTS (
+        SELECT FROM tasks JOIN attempts ON task_id = id AND number = attempt
+        WHERE status IN ('scheduled', 'pending') AND outcome = 'lost'
+    )
 """
 
 
@@ -82,7 +86,7 @@ class Service(System):
         timetable.stop(client, stage)
 
     def is_calm(self, stage: Stage, crew: Crew) -> bool:
-        """All workers are alive, nobody waits for a dead one, and nobody waits for long."""
+        """All workers are alive, nobody waits for long, and what dead ones held runs again."""
         workers = crew.of(Role.WORKER)
         if not all(worker.running for worker in workers):
             return False

@@ -165,3 +165,31 @@ def test_a_recovery_names_what_was_broken_meanwhile():
     first, _ = recoveries(evidence(kill, later))
 
     assert first.besides == ["postgres: restart, fast"]
+
+
+@pytest.mark.parametrize(("came_from", "left_behind"), [("scheduled", True), ("running", False)])
+def test_a_turn_before_others_counts_unless_it_was_given_back(came_from: str, left_behind: bool):
+    """A task that a worker gives back goes to the front of its queue."""
+    other, row = "0190-other", Row("", "chaos.nothing", "succeeded", None, "default:normal")
+    run = evidence(
+        a_strike("redis: FLUSHALL", at=200.0),
+        rows={ID: row, other: row},
+        attempts={},
+        history={
+            ID: [
+                Change(201.0, None, "pending", 0, None, None),
+                Change(230.0, "pending", "running", 1, "a", None),
+                Change(230.1, "running", "succeeded", 1, None, None),
+            ],
+            other: [
+                Change(203.0, came_from, "pending", 1, None, None),
+                Change(203.1, "pending", "running", 2, "a", None),
+                Change(203.2, "running", "succeeded", 2, None, None),
+            ],
+        },
+    )
+
+    (found,) = recoveries(run)
+
+    assert found.slowest is not None
+    assert (found.slowest.why is Why.LEFT_BEHIND) is left_behind
