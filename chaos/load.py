@@ -16,6 +16,7 @@ from chaos.wishes import a_task
 
 PATH = "/api/v1/tasks/"
 CLIENTS = 10
+LONG_POLL = 2.0  # seconds a client asks an answer to be held back
 CATCHES_UP = 1.0  # seconds of waiting that a client makes up for by asking faster
 BATCH = 80  # tasks at most
 REPEATED_FOR = 30.0  # seconds a client with an Idempotency-Key repeats in doubt
@@ -143,7 +144,7 @@ class Customer:
         self._ask_of_one("look", "GET", "")
 
     def wait(self) -> None:
-        self._ask_of_one("wait", "GET", "?wait=2")
+        self._ask_of_one("wait", "GET", f"?wait={LONG_POLL:g}")
 
     def cancel(self) -> None:
         """Mostly a task that can still be cancelled."""

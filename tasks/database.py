@@ -121,8 +121,13 @@ def _connect_to(url: str | URL, connect_timeout: int, connections: int, **pool: 
 def _replace_if_cut(connection: Any, record: Any, proxy: Any) -> None:
     """Have a connection that has something to say before it is asked replaced by a new one.
 
-    It says that the server has ended it. To see that here saves whoever is next a failure.
+    It says that the server has ended it. To see that here saves whoever is next a failure. A new
+    connection is taken as it is: SQLAlchemy gives up, and not with an outage, where the one that
+    replaces another is refused as well.
     """
+    if not record.info.setdefault("used", False):
+        record.info["used"] = True
+        return
     said = select.poll()
     said.register(connection.fileno(), select.POLLIN)
     if said.poll(0):

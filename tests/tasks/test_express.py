@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from contextlib import closing, suppress
 
+import psycopg2
 import pytest
 from psycopg2 import IntegrityError
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 
 from tasks import audit, database, express, statements, store
 from tasks.audit import Act
@@ -106,6 +107,28 @@ def test_a_connection_that_is_cut_in_use_is_an_outage_and_is_replaced(sessions):
 
     with sessions.express("submit") as session:
         assert store.insert_tasks(session, [a_row()])
+
+
+@pytest.mark.parametrize("begin", ["express", "begin"])
+def test_connections_that_are_cut_as_soon_as_they_are_made_are_an_outage(sessions, begin):
+    def cut_at_once(connection, record):
+        """As a server does that takes connections and has not the means to keep them."""
+        pid = connection.info.backend_pid
+        with closing(psycopg2.connect(url)) as other, other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+    engines = (database.engine(), database._express)
+    url = database.engine().url.set(drivername="postgresql").render_as_string(False)
+    for engine in engines:
+        engine.dispose()
+        event.listen(engine, "connect", cut_at_once)
+    try:
+        with pytest.raises(DatabaseUnavailable), getattr(sessions, begin)("submit") as session:
+            store.insert_tasks(session, [a_row()])
+    finally:
+        for engine in engines:
+            event.remove(engine, "connect", cut_at_once)
+            engine.dispose()
 
 
 def test_what_postgresql_cannot_store_is_said_so(sessions):
