@@ -8,13 +8,16 @@ import platform
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from benchmarks import environment, report
+from benchmarks.crew import NotReady
 from benchmarks.figures import Figures
+from benchmarks.load import Refused
 from benchmarks.scenarios.batch import BATCH
 from benchmarks.scenarios.drain import DRAIN, KILOBYTES
 from benchmarks.scenarios.footprint import FOOTPRINT
@@ -32,6 +35,7 @@ from benchmarks.systems.service import Service
 SCENARIOS = [
     SUBMIT, RUN, BATCH, DRAIN, PROTECTIONS, KILOBYTES, SLEEPERS, LATENCY, WAKE, FOOTPRINT, GROWTH,
 ]  # fmt: skip
+FAILED = "failed"  # how a fact about a turn begins that has no figures
 TITLES = {scenario.key: scenario.title for scenario in SCENARIOS}
 
 
@@ -53,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         report.write(figures, TITLES)
         print(f"\n{report.targets_table(figures)}\n\nWritten: {report.MARKDOWN}")
+    if any(str(fact).startswith(FAILED) for fact in figures.facts.values()):
+        sys.exit("A turn failed.")
 
 
 def measure(scenarios: Sequence[Scenario], sizes: Sizes, rounds: int) -> Figures:
@@ -67,15 +73,20 @@ def measure(scenarios: Sequence[Scenario], sizes: Sizes, rounds: int) -> Figures
                     if system.missing:
                         figures.facts[system.title] = f"left out: {system.missing}"
                         continue
-                    measured = scenario.measure(stage, system, sizes)
+                    turn = f"{scenario.key} {number}  {system.title}"
+                    try:
+                        measured = scenario.measure(stage, system, sizes)
+                    except (NotReady, Refused, OSError, RuntimeError) as problem:  # others go on
+                        figures.facts[turn] = f"{FAILED}: {problem}".splitlines()[0]
+                        traceback.print_exception(problem)
+                        continue
                     figures.titles[system.key] = system.title
                     figures.add(scenario.key, system.key, measured)
                     passed = time.perf_counter() - begun
                     first = ", ".join(
                         f"{name} {value:,.1f}" for name, value in list(measured.items())[:3]
                     )
-                    print(f"{passed:5.0f} s  {scenario.key} {number}  {system.title}: {first}")
-                    sys.stdout.flush()
+                    print(f"{passed:5.0f} s  {turn}: {first}", flush=True)
     figures.facts["minutes"] = round((time.perf_counter() - begun) / 60, 1)
     return figures
 

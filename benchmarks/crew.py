@@ -68,8 +68,10 @@ class Crew:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.stop()
+        if isinstance(error, Exception) and not isinstance(error, NotReady):
+            error.add_note(self.last_words())
 
     def processes(self) -> dict[str, list[int]]:
         """Process ids by role, the servers included."""
