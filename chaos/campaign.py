@@ -17,7 +17,6 @@ from dev.labelled import say
 
 PLAIN = 0.15  # share of a seed's minutes that plain RQ gets
 AT_LEAST = 0.5  # minutes
-CALMER = 0.5  # share of the rate where nothing but the fault is to be measured
 HEADING = "One turn of a campaign"
 
 
@@ -48,6 +47,6 @@ def run(seeds: Sequence[int], minutes: float, rate: float) -> int:
 def turns(seeds: Sequence[int], minutes: float, rate: float) -> Iterator[tuple[str, Turn]]:
     first = seeds[0]
     yield "plain-rq", Turn(PlainRQ(), first, max(AT_LEAST, minutes * PLAIN), rate)
-    yield "figures", figures(first, rate * CALMER)
+    yield "figures", figures(first, rate)
     for seed in seeds:
         yield f"seed-{seed}", Turn(Service(), seed, minutes, rate)

@@ -24,11 +24,12 @@ REMEMBERED = 400  # ids that a client may come back to
 
 
 class Load:
-    """Some clients, each in its thread, who ask at a steady rate whatever is answered."""
+    """Some clients, each in its thread, who ask at a rate whatever is answered."""
 
     def __init__(self, port: int, ledger: Ledger, seed: int, rate: float) -> None:
         self._port, self._ledger, self._seed = port, ledger, seed
         self.rate = rate  # requests per second, of all clients
+        self.share = 1.0  # … of that, for now
         self._over = threading.Event()
         self._known: deque[str] = deque(maxlen=REMEMBERED)
         self._slow: deque[str] = deque(maxlen=20)  # not finished for a while yet
@@ -57,7 +58,9 @@ class Load:
         while not self._over.wait(max(0.0, due - time.monotonic())):
             (act,) = chance.choices(acts, weights)
             act()
-            due = max(due, time.monotonic() - CATCHES_UP) + chance.expovariate(self.rate / CLIENTS)
+            due = max(due, time.monotonic() - CATCHES_UP) + chance.expovariate(
+                self.rate * self.share / CLIENTS
+            )
         client.close()
 
     @property

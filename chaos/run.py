@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 STARTED_WITHIN = 60.0  # seconds
 CALM_WITHIN = 90.0  # … after a fault that is measured
+LOOK = 0.5  # … between two looks at how many tasks wait
+DEEP = 500  # tasks
+CALMER, DROWNING = 0.5, 0.1  # shares of the rate
 LANES = ("web", "workers", "horses", "redis", "postgres", "network", "scheduler")
 NUISANCES = (psycopg2.Error, RedisError, OSError, ServerError, TimeoutError)
 
@@ -49,6 +52,7 @@ class Run:
     faults: Sequence[Fault]  # of the mix
     patience: float | None = None  # seconds in which nothing moves until what is left is stuck
     strikes: list[Strike] = field(default_factory=list)
+    _measured: bool = False  # what strikes alone has struck
 
     def go(self) -> Evidence:
         """All of it. Whatever ends this early, every process ends as well."""
@@ -74,7 +78,9 @@ class Run:
             stack.callback(scene.over.set)
             load.start()
             began = time.time()
+            threading.Thread(target=self._hold_back, args=(load,), daemon=True).start()
             self._alone(scene)
+            self._measured = True
             self._one_by_one(scene)
             self._mixed(scene)
             mend(scene)
@@ -83,6 +89,17 @@ class Run:
             self.system.end(client, self.stage)
             self._settle()
             return gather(self, scene, ledger, began, client)
+
+    def _hold_back(self, load: Load) -> None:
+        """Let clients ask less where little else is to be measured than the service's own time.
+
+        That is while faults strike alone, and while more tasks wait than a slow machine gets done.
+        """
+        while not load.over:
+            with suppress(*NUISANCES):
+                deep = self.system.waiting(self.stage) > DEEP
+                load.share = DROWNING if deep else 1.0 if self._measured else CALMER
+            time.sleep(LOOK)
 
     def _wait_until_it_answers(self, port: int) -> None:
         client = Client(port)

@@ -104,6 +104,10 @@ class Service(System):
         )
         return {id: Row(id, *facts) for id, *facts in rows}
 
+    def waiting(self, stage: Stage) -> int:
+        ((count,),) = stage.query("SELECT count(*) FROM tasks WHERE status = 'pending'")
+        return int(count)
+
     def unfinished(self, stage: Stage) -> int:
         ((count,),) = stage.query("SELECT count(*) FROM tasks WHERE finished_at IS NULL")
         return int(count)

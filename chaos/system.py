@@ -66,6 +66,10 @@ class System(ABC):
     def rows(self, stage: Stage) -> Mapping[str, Row]:
         """Its record."""
 
+    def waiting(self, stage: Stage) -> int:
+        """How many tasks wait for a worker, if that is known."""
+        return 0
+
     @abstractmethod
     def unfinished(self, stage: Stage) -> int:
         """How many tasks are not finished."""
