@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 ENDS = (signal.SIGTERM, signal.SIGINT)
 AGAIN = 0.5  # seconds; a SIGTERM that comes while the server starts may be lost on it
 PATIENCE = 60  # times SIGTERM is repeated before the process ends without it
+LEFT_BEHIND = 4  # … if nobody is there any more to replace it: all are answered in two seconds
 
 
 _impossible = mmap(-1, 1)  # shared with the web processes, which are forked
@@ -62,12 +63,12 @@ def end_with_parent() -> None:
 def _end_after(parent: BaseProcess) -> None:
     wait([parent.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
-    _insist()
+    _insist(LEFT_BEHIND)
 
 
-def _insist() -> None:
+def _insist(times: int) -> None:
     """Repeat SIGTERM until this process has ended: the server may not have minded the first."""
-    for _ in range(PATIENCE):
+    for _ in range(times):
         time.sleep(AGAIN)
         os.kill(os.getpid(), signal.SIGTERM)
     os._exit(1)
@@ -93,4 +94,4 @@ def _close_when_told(heard: int, room: WaitingRoom) -> None:
     while number := os.read(heard, 1):
         if number[0] in ENDS:
             room.close()
-            _insist()
+            _insist(PATIENCE)
