@@ -2,7 +2,7 @@
 
 `drain` watches the worker and its horses while they drain no-op tasks, `submit` the web processes
 while 16 connections submit one task at a time. py-spy (in the peers' environment) takes a sample of
-every thread that runs 200 times a second. What PostgreSQL and Redis use is read from /proc.
+every thread that runs 200 times a second.
 """
 
 from __future__ import annotations

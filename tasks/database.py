@@ -125,7 +125,7 @@ def _replace_if_cut(connection: Any, record: Any, proxy: Any) -> None:
     connection is taken as it is: SQLAlchemy gives up, and not with an outage, where the one that
     replaces another is refused as well.
     """
-    if not record.info.setdefault("used", False):
+    if not record.info.get("used"):
         record.info["used"] = True
         return
     said = select.poll()
