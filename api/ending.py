@@ -22,10 +22,13 @@ log = logging.getLogger(__name__)
 ENDS = (signal.SIGTERM, signal.SIGINT)
 AGAIN = 0.5  # seconds; a SIGTERM that comes while the server starts may be lost on it
 PATIENCE = 60  # times SIGTERM is repeated before the process ends without it
+TO_SAY_WHY = 5  # seconds another web process gets to write why it cannot begin
 LEFT_BEHIND = 4  # … if nobody is there any more to replace it: all are answered in two seconds
 
 
-_impossible = mmap(-1, 1)  # shared with the web processes, which are forked
+# Shared with the web processes, which are forked:
+_impossible = mmap(-1, 1)
+_one_at_a_time = multiprocessing.get_context("fork").Lock()
 
 
 @contextmanager
@@ -37,12 +40,14 @@ def none_if_not_this_one() -> Iterator[None]:
         parent = multiprocessing.parent_process()
         if parent is None or parent.pid is None:
             raise
+        _one_at_a_time.acquire(timeout=TO_SAY_WHY)  # another's signal would cut this one's word
         if not _impossible[0]:
             _impossible[0] = 1
             log.critical("the web server ends, it cannot begin: %r", problem, exc_info=True)
         logging.shutdown()  # what was said is written
         sys.stdout.flush()
         os.kill(parent.pid, signal.SIGTERM)
+        _one_at_a_time.release()
         os._exit(1)
 
 

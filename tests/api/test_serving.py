@@ -25,6 +25,16 @@ from tests.eventually import eventually
 ROOT = Path(__file__).resolve().parent.parent.parent
 HELLO = b'{"name": "example_task", "payload": {"message": "hello"}}'
 JSON = {"Content-Type": "application/json"}
+SLOW_TO_SAY = """
+import time
+
+class Problem(Exception):
+    def __repr__(self):
+        time.sleep(1)
+        return "this took a while"
+
+raise Problem
+"""
 
 
 def free_port() -> int:
@@ -150,6 +160,18 @@ def test_what_cannot_begin_ends_and_says_why_once(environ: dict[str, str], tmp_p
     said = web.log.read_text()
     assert said.count("the web server ends, it cannot begin: ModuleNotFoundError(") == 1
     assert "Respawning" not in said and "Started worker" not in said
+
+
+def test_why_it_cannot_begin_is_said_whole_though_another_web_process_fails_too(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "broken_kinds.py").write_text(SLOW_TO_SAY)
+    broken = {"TASK_MODULES": "broken_kinds", "PYTHONPATH": str(tmp_path), "WEB_PROCESSES": "2"}
+
+    web = Web(environ | broken, tmp_path / "web.log")
+
+    assert web.process.wait(timeout=60) == 1
+    assert web.log.read_text().count("it cannot begin: this took a while") == 1
 
 
 def test_a_body_in_chunks_is_read_whole_and_has_the_same_limit(web: Web) -> None:
