@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 PREFIX = "/api/v1"
 CONNECTIONS = 8  # to PostgreSQL, per process; submissions share one
 PATIENCE = 1.5  # seconds PostgreSQL has to answer, so that a 503 comes within two
-PUSH_PATIENCE = 0.2  # seconds Redis has to take a push
+PUSH_PATIENCE = 0.15  # seconds Redis has to take a push
 LISTEN_PATIENCE = 5.0  # seconds without a message, between which the listener looks around
 
 

@@ -31,7 +31,7 @@ STARTED_WITHIN = 60.0  # seconds
 CALM_WITHIN = 90.0  # … after a fault that is measured
 LOOK = 0.5  # … between two looks at how many tasks wait
 DEEP = 1500  # tasks
-CALMER, DROWNING = 0.5, 0.1  # shares of the rate
+CALMER = 0.5  # share of the rate
 LANES = ("web", "workers", "horses", "redis", "postgres", "network", "scheduler")
 NUISANCES = (psycopg2.Error, RedisError, OSError, ServerError, TimeoutError)
 
@@ -97,8 +97,8 @@ class Run:
         """
         while not load.over:
             with suppress(*NUISANCES):
-                deep = self.system.waiting(self.stage) > DEEP
-                load.share = DROWNING if deep else 1.0 if self._measured else CALMER
+                least = DEEP / max(DEEP, self.system.waiting(self.stage))
+                load.share = min(least, 1.0 if self._measured else CALMER)
             time.sleep(LOOK)
 
     def _wait_until_it_answers(self, port: int) -> None:
