@@ -29,12 +29,17 @@ class Context:
         self.task_id = assignment.task_id
         self.attempt = assignment.attempt  # from 1
         self.request_id = assignment.request_id  # of the HTTP request that submitted the task
-        self.logger = logging.getLogger(f"tasks.{assignment.name}")
         self.cancelled = False  # true once the task is cancelled; `Cancelled` is raised as well
+        self._name = assignment.name
         self._say = say
         self._said_at = 0.0
         self._open_session = open_session
         self._session: Session | None = None
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger of this kind of task; what it says names the task, attempt and request."""
+        return logging.getLogger(f"tasks.{self._name}")
 
     @property
     def idempotency_key(self) -> str:

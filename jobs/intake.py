@@ -6,6 +6,7 @@ loses nothing. A claim whose answer is lost is asked for again, before anything 
 
 import logging
 import random
+import re
 import time
 from collections.abc import Sequence
 from uuid import UUID
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 ASIDE = 2.0  # seconds an id of an unknown kind is kept from this worker's queues
 NAMES = 1000  # queue names of one priority that one look takes in
+ID = re.compile("-".join(f"[0-9a-f]{{{digits}}}" for digits in (8, 4, 4, 4, 12)))
 WEIGHTS = {Priority.CRITICAL: 27, Priority.HIGH: 9, Priority.NORMAL: 3, Priority.LOW: 1}
 
 
@@ -105,7 +107,7 @@ class Intake:
         if not self._undecided:
             return []
         doubtful, self._in_doubt = self._in_doubt, True
-        ids = [id for id in self._undecided if _is_id(id)]
+        ids = [id for id in self._undecided if ID.fullmatch(id)]
         with sessions.express("start") as session:
             claimed = store.start_many(session, ids, self._worker_id, self._kinds)
         if len(claimed) < len(self._undecided):
@@ -163,10 +165,3 @@ class Intake:
         if back and self._broker.push(back):
             self._aside = [each for each in self._aside if each[0] > until]
             self._leaving += [str(delivery.id) for delivery in back]
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False

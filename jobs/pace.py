@@ -8,7 +8,7 @@ and one per thread.
 from typing import NamedTuple
 
 SOON = 0.03  # seconds within which a claimed task should begin
-FURTHEST = 100  # ordinary tasks ahead of one horse, however short they are
+FURTHEST = 200  # ordinary tasks ahead of one horse, however short they are
 MEMORY = 0.1  # weight of the latest task in the average
 
 

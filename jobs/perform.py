@@ -2,13 +2,14 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import Token
 from typing import Any
 from uuid import UUID
 
 import orjson
 from marshmallow import ValidationError
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from jobs.assignment import Assignment, Progress, Report
 from jobs.context import Context
@@ -39,21 +40,23 @@ class Performance:
         assignment = self.assignment
         began = time.monotonic()
         kind = catalog.kinds().get(assignment.name)
+        bound: Mapping[str, Token[Any]] = {}
         try:
-            with bound_contextvars(
+            bound = bind_contextvars(
                 task_id=assignment.task_id,
                 attempt=assignment.attempt,
                 request_id=assignment.request_id,
-            ):
-                reach("run", "before")
-                result = self._call(catalog.kind(assignment.name))
-                reach("run", "after")
-                report = succeeded(assignment, result, time.monotonic() - began)
-                if self._session is not None:
-                    self._commit_together(report, self._session)
+            )
+            reach("run", "before")
+            result = self._call(catalog.kind(assignment.name))
+            reach("run", "after")
+            report = succeeded(assignment, result, time.monotonic() - began)
+            if self._session is not None:
+                self._commit_together(report, self._session)
         except BaseException as error:  # noqa: BLE001  # SystemExit and timeouts end attempts too
             report = raised(assignment, kind, error, time.monotonic() - began)
         finally:
+            reset_contextvars(**bound)
             if self._session is not None:
                 self._session.close()
         return report

@@ -42,10 +42,10 @@ class Held:
     settled: bool  # its horse has put it on record
 
 
-def settlement_of(report: Report, worker_id: str) -> Settlement:
+def settlement_of(report: Report, task_id: UUID, worker_id: str) -> Settlement:
     """A horse's report in the store's words."""
     return Settlement(
-        task_id=UUID(report.task_id),
+        task_id=task_id,
         holder=Holder(report.attempt, worker_id),
         move=report.move,
         outcome=report.outcome,

@@ -24,6 +24,7 @@ from tasks.database import begin_anew_after_fork
 
 log = logging.getLogger(__name__)
 
+MANY = 20  # tasks ahead of a horse that are worth feeding in sets
 STUCK = 0.1  # seconds a handler has run when nothing may wait behind it any more
 HARD_LIMIT = 0.8  # seconds a handler may outlive its timeout before its horse is killed
 CANCEL_LIMIT = 0.5  # … or its cancellation
@@ -53,15 +54,35 @@ class Mount:
     unread: Channel  # the horse's own end: what the worker reads here the horse never sees
     born: float
     assigned: dict[str, Assigned] = field(default_factory=dict)  # in the order handed over
+    ordinary: int = 0  # of those assigned
+    waiting: int = 0  # … on threads
     done: int = 0
     retiring: bool = False
     culprit: str | None = None  # the task it was killed for
 
-    def ordinary(self) -> int:
-        return sum(1 for each in self.assigned.values() if not each.io)
+    def give(self, each: Assigned) -> None:
+        self.assigned[each.assignment.task_id] = each
+        self._count(each, 1)
 
-    def waiting(self) -> int:
-        return sum(1 for each in self.assigned.values() if each.io)
+    def take(self, task_id: str) -> Assigned | None:
+        each = self.assigned.pop(task_id, None)
+        if each is not None:
+            self._count(each, -1)
+        return each
+
+    def _count(self, each: Assigned, change: int) -> None:
+        if each.io:
+            self.waiting += change
+        else:
+            self.ordinary += change
+
+    def first(self) -> Assigned | None:
+        """The ordinary assignment that runs, or is the next to."""
+        if self.ordinary:
+            for each in self.assigned.values():
+                if not each.io:
+                    return each
+        return None
 
     def running(self) -> Iterator[Assigned]:
         """What it is presumably running: the first ordinary assignment, and all waiting ones."""
@@ -129,10 +150,16 @@ class Stable:
         ordinary = waiting = 0
         for horse in self.horses.values():
             if not horse.retiring:
-                busy = horse.ordinary()
+                busy = horse.ordinary
                 ordinary += max(0, self._room(horse, ahead) - busy)
-                waiting += 0 if busy else max(0, self._threads(ahead) - horse.waiting())
+                waiting += 0 if busy else max(0, self._threads(ahead) - horse.waiting)
         return ordinary, waiting
+
+    def are_well_fed(self, ahead: Ahead) -> bool:
+        """Whether every horse has enough short tasks for some moments."""
+        if ahead.ordinary < MANY:
+            return False
+        return all(horse.ordinary * 2 > ahead.ordinary for horse in self.horses.values())
 
     def assign(self, assignment: Assignment, *, io: bool, ahead: Ahead) -> bool:
         """Hand an assignment to the horse that can begin it first; False if none can soon."""
@@ -141,12 +168,12 @@ class Stable:
         for horse in self.horses.values():
             if horse.retiring:
                 continue
-            busy = horse.ordinary()
+            busy = horse.ordinary
             if io:
-                load = horse.waiting()
+                load = horse.waiting
                 fits = not busy and load < self._threads(ahead)
             else:
-                load = busy * 1000 + horse.waiting()
+                load = busy * 1000 + horse.waiting
                 fits = busy < self._room(horse, ahead)
             if fits and (best is None or load < least):
                 best, least = horse, load
@@ -154,12 +181,12 @@ class Stable:
             return False
         if not best.channel.send(assignment.encode(), WAITING if io else b"o", wait=False):
             return False
-        best.assigned[assignment.task_id] = Assigned(assignment, io, time.monotonic())
+        best.give(Assigned(assignment, io, time.monotonic()))
         return True
 
     def _room(self, horse: Mount, ahead: Ahead) -> int:
         """How many ordinary tasks this horse may have: none behind a handler that takes long."""
-        first = next((each for each in horse.assigned.values() if not each.io), None)
+        first = horse.first()
         stuck = first is not None and time.monotonic() - first.since > STUCK
         return 1 if stuck else 1 + ahead.ordinary
 
@@ -169,26 +196,27 @@ class Stable:
 
     def hear(self, horse: Mount) -> Iterator[tuple[Assigned, Report] | Progress]:
         """What a horse has to say now: reports with what they report on, and progress."""
+        goes_on = False
         for message in horse.channel.drain():
             word = read(message)
             if isinstance(word, Progress):
                 yield word
                 continue
-            assigned = horse.assigned.pop(word.task_id, None)
+            assigned = horse.take(word.task_id)
             if assigned is None:
                 continue
             horse.done += 1
-            following = next((each for each in horse.assigned.values() if not each.io), None)
-            if following is not None and not assigned.io:
-                following.since = time.monotonic()
+            goes_on = goes_on or not assigned.io
             yield assigned, word
+        if goes_on and (following := horse.first()) is not None:
+            following.since = time.monotonic()
 
     def take_back(self, horse: Mount) -> list[Assigned]:
         """Take back what this horse has not read yet."""
         taken = []
         for message in horse.unread.drain():
             task_id = Assignment.decode(message).task_id
-            if (assigned := horse.assigned.pop(task_id, None)) is not None:
+            if (assigned := horse.take(task_id)) is not None:
                 taken.append(assigned)
         return taken
 

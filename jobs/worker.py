@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 TEND_EVERY = 0.2  # seconds between looks at what runs longer than that
 SOON = 0.2  # seconds that such a look may be postponed
 LOOK_ROUND_EVERY = 1.0  # … at what changes rarely: suspension, queues, counts
+GATHER = 0.003  # … that horses with enough to do are left alone, so that larger sets form
 IDLE = 1.0  # longest sleep: a lost wake-up costs no more
 
 
@@ -132,6 +133,8 @@ class Worker(BaseWorker):
 
     def _turn(self) -> None:
         self._sleep()
+        if self._work.gathers():
+            time.sleep(GATHER)
         now = time.monotonic()
         ended = self._work.hear()
         self._hungry = self._hungry or ended
@@ -206,6 +209,8 @@ class Worker(BaseWorker):
 
     def _take_work(self, now: float) -> bool:
         """Take what can begin soon; whether anything was taken."""
+        if self._work.gathers():
+            return False
         places = self._work.places()
         if not (self._intake.undecided or (self._may_take() and any(places))):
             return False

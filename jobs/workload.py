@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable
+from operator import itemgetter
 from uuid import UUID
 
 from jobs import settling
@@ -47,18 +48,22 @@ class Workload:
             return 0, 0
         return self._stable.places(self._pace.ahead())
 
+    def gathers(self) -> bool:
+        """Whether the horses have enough to do for sets to form meanwhile."""
+        return not self._hand and self._stable.are_well_fed(self._pace.ahead())
+
     # -- down: from claim to horse ------------------------------------------------------------
 
     def accept(self, claims: Iterable[Started]) -> None:
         """Take these claims in hand and give them to horses."""
         now = time.monotonic()
         for claim in claims:
-            task_id = str(claim.id)
-            known = self._claims.get(task_id)
+            assignment = Assignment.of(claim, self.worker_id)
+            known = self._claims.get(assignment.task_id)
             if known is not None and known.attempt >= claim.attempt:
                 continue  # a doubled job of a task that runs here
-            self._claims[task_id] = claim
-            self._hand.append((now, Assignment.of(claim, self.worker_id)))
+            self._claims[assignment.task_id] = claim
+            self._hand.append((now, assignment))
         self.place()
 
     def place(self) -> None:
@@ -66,8 +71,9 @@ class Workload:
         hand, self._hand = self._hand, []
         ahead = self._pace.ahead()
         # Waiting ones first: a horse that runs an ordinary handler reads nothing meanwhile.
-        for since, assignment in sorted(hand, key=lambda each: not _is_io(each[1])):
-            io = _is_io(assignment)
+        ordered = [(not _is_io(each[1]), *each) for each in hand]
+        for ordinary, since, assignment in sorted(ordered, key=itemgetter(0)):
+            io = not ordinary
             if self._giving_back or not self._stable.assign(assignment, io=io, ahead=ahead):
                 self._hand.append((since, assignment))
 
@@ -117,7 +123,7 @@ class Workload:
         claim = self._claims.pop(report.task_id)
         if report.move is Move.CANCEL:
             return  # the client's cancel has written everything
-        settlement = settling.settlement_of(report, self.worker_id)
+        settlement = settling.settlement_of(report, claim.id, self.worker_id)
         self.outbox.add(settlement, _queue(claim), assigned.mirrored, settled=report.settled)
 
     def bury(self, death: Death) -> None:

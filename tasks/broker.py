@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+import orjson
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -97,12 +98,11 @@ if #found > 0 then redis.call('SADD', '{POPPERS}', KEYS[1]) end
 return found
 """
 
-# KEYS: finished and failed registries … ARGV: see `Broker.mirror_ended`.
+# ARGV: see `Broker.mirror_ended`; the ends as one JSON text, which is quicker to send.
 ENDED = """
 local now, expires, ttl, worker, ended = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local i = 6
-while i <= #ARGV do
-  local id, origin, status, started = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+for _, each in ipairs(cjson.decode(ARGV[6])) do
+  local id, origin, status, started = unpack(each)
   local job = 'rq:job:' .. id
   if started ~= '' then redis.call('ZREM', 'rq:wip:' .. origin, started) end
   if status == '' then
@@ -112,7 +112,6 @@ while i <= #ARGV do
     redis.call('EXPIRE', job, ttl)
     redis.call('ZADD', 'rq:' .. status .. ':' .. origin, expires, id)
   end
-  i = i + 4
 end
 """
 
@@ -349,11 +348,9 @@ class Broker:
         """Show in RQ's registries how attempts ended; a job without a status is removed."""
         now = clock.now()
         stamp = int(now.timestamp())
-        args: list[str | int] = [stamp, stamp + ttl, ttl, worker_id, utcformat(now)]
-        for end in ends:
-            args += [str(end.id), end.queue, end.status, end.execution]
+        said = orjson.dumps([tuple(end) for end in ends])
         reach("mirror", "before")
-        self._ended(keys=[], args=args)
+        self._ended(keys=[], args=[stamp, stamp + ttl, ttl, worker_id, utcformat(now), said])
         reach("mirror", "after")
 
     def popped_by(self, worker_id: str) -> list[str]:

@@ -173,9 +173,9 @@ def word(started: Started, worker: str, how: How) -> Settlement:
         )
     if how is How.SUCCEED:
         result = f"{started.attempt}".encode()
-        return settlement_of(verdict.succeeded(assignment, result, 0.1), worker)
+        return settlement_of(verdict.succeeded(assignment, result, 0.1), started.id, worker)
     report = verdict.raised(assignment, catalog.kind(KIND), ERRORS[how], 0.1)
-    return settlement_of(report, worker)
+    return settlement_of(report, started.id, worker)
 
 
 class Timekeeper:

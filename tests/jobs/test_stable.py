@@ -39,7 +39,7 @@ def a_dead_horse(*assignments: Assignment) -> Iterator[Mount]:
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     mount = Mount(process.pid, ours, orders, theirs, time.monotonic())
     for each in assignments:
-        mount.assigned[each.task_id] = Assigned(each, io=False, since=time.monotonic())
+        mount.give(Assigned(each, io=False, since=time.monotonic()))
     yield mount
     process.wait()
 
