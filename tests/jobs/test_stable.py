@@ -13,7 +13,8 @@ from uuid import uuid4
 from jobs.assignment import Assignment
 from jobs.channel import pair
 from jobs.horse import HorseTerms
-from jobs.stable import Assigned, Mount, Stable
+from jobs.pace import Ahead
+from jobs.stable import MANY, Assigned, Mount, Stable
 
 ASSIGNMENT = Assignment(
     task_id=str(uuid4()),
@@ -55,3 +56,28 @@ def test_a_horse_that_died_unnoticed_takes_no_order_and_is_buried_with_its_task(
         (death,) = stable.reap()
     assert "SIGKILL" in death.cause
     assert [each.assignment for each in death.began] == [cancelled, other]
+
+
+def test_horses_are_left_alone_only_while_all_have_enough_short_tasks() -> None:
+    stable = Stable(2, HorseTerms(), max_tasks=0, max_memory=0)
+    short, long = Ahead(2 * MANY, 0.0), Ahead(MANY - 1, 0.0)
+
+    def give(count: int) -> None:
+        for _ in range(count):
+            assert stable.assign(replace(ASSIGNMENT, task_id=str(uuid4())), io=False, ahead=short)
+
+    with a_dead_horse() as one, a_dead_horse() as other:
+        stable.horses = {one.pid: one, other.pid: other}
+
+        give(2 * MANY)
+        assert not stable.are_well_fed(short)  # each has half of what it may have
+        give(1)
+        assert not stable.are_well_fed(short)  # one has more than that
+        give(1)
+        assert stable.are_well_fed(short)
+        assert not stable.are_well_fed(long)
+        assert one.ordinary == len(one.assigned) == MANY + 1
+        one.take(next(iter(one.assigned)))
+        assert not stable.are_well_fed(short)
+
+        stable.reap()
