@@ -12,13 +12,14 @@ from uuid import uuid4
 
 from chaos.client import Client
 from chaos.ledger import Answer, Answered, Ledger, Request, Submission
-from chaos.wishes import a_task
+from chaos.wishes import a_task, quick
 
 PATH = "/api/v1/tasks/"
 CLIENTS = 10
 LONG_POLL = 2.0  # seconds a client asks an answer to be held back
 CATCHES_UP = 1.0  # seconds of waiting that a client makes up for by asking faster
 BATCH = 80  # tasks at most
+IMPORTED = 400  # … in a batch of quick ones
 REPEATED_FOR = 30.0  # seconds a client with an Idempotency-Key repeats in doubt
 REMEMBERED = 400  # ids that a client may come back to
 
@@ -104,6 +105,7 @@ class Customer:
             (self.submit_with_key, 20),
             (self.submit_twice_at_a_time, 3),
             (self.submit_batch, 10),
+            (self.import_many, 1),
             (self.look, 6),
             (self.wait, 4),
             (self.cancel, 7),
@@ -143,6 +145,12 @@ class Customer:
             self._post(self._client, submission)
         self._done(submission)
 
+    def import_many(self) -> None:
+        """Many quick ones in one request."""
+        submission = self._a_submission(IMPORTED, draw=quick)
+        self._post(self._client, submission)
+        self._done(submission)
+
     def look(self) -> None:
         self._ask_of_one("look", "GET", "")
 
@@ -166,10 +174,16 @@ class Customer:
         )
         self._ledger.note("look around", self._client.ask("GET", path))
 
-    def _a_submission(self, count: int, *, key: bool = False) -> Submission:
+    def _a_submission(
+        self,
+        count: int,
+        *,
+        key: bool = False,
+        draw: Callable[[Random, str], dict[str, Any]] = a_task,
+    ) -> Submission:
         self._count += 1
         label = f"{self._name}.{self._count}"
-        asked = [a_task(self._chance, label) for _ in range(count)]
+        asked = [draw(self._chance, label) for _ in range(count)]
         return Submission(label, asked, uuid4().hex if key else None)
 
     def _post(self, client: Client, submission: Submission) -> Answer:

@@ -47,3 +47,8 @@ def a_task(chance: Random, label: str) -> dict[str, Any]:
     if chance.random() < 0.12:
         task["delay"] = round(chance.uniform(0.2, 4), 3)
     return task
+
+
+def quick(_: Random, label: str) -> dict[str, Any]:
+    """One of many that only have to be counted."""
+    return {"name": "chaos.nothing", "labels": {"ask": label}}
