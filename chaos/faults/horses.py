@@ -33,8 +33,7 @@ def stop(scene: Scene) -> None:
         scene.linger(2)
     finally:  # also when the run is over: nothing else would, until a task's time is up
         if pid:
-            with suppress(ProcessLookupError):
-                os.kill(pid, SIGKILL)
+            end(scene, pid)
 
 
 def send(scene: Scene, number: int) -> int:
@@ -45,7 +44,15 @@ def send(scene: Scene, number: int) -> int:
     if not horses:
         return 0
     pid = scene.chance.choice(horses)
+    if number == SIGSTOP:
+        with suppress(ProcessLookupError):
+            os.kill(pid, SIGSTOP)
+    else:
+        end(scene, pid, number)
+    return pid
+
+
+def end(scene: Scene, pid: int, number: int = SIGKILL) -> None:
     with suppress(ProcessLookupError):
         scene.kills.append((pid, time.time()))
         os.kill(pid, number)
-    return pid
