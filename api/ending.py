@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import mmap
-from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from flask import Flask
@@ -23,8 +22,8 @@ ENDS = (signal.SIGTERM, signal.SIGINT)
 AGAIN = 0.5  # seconds; a SIGTERM that comes while the server starts may be lost on it
 PATIENCE = 60  # times SIGTERM is repeated before the process ends without it
 TO_SAY_WHY = 5  # seconds another web process gets to write why it cannot begin
-LEFT_BEHIND = 4  # … if nobody is there any more to replace it: all are answered in two seconds
-
+LOOK = 0.25  # seconds between two looks whether the main process is still there
+LEFT_BEHIND = 2  # seconds to end without it: all are answered within that
 
 # Shared with the web processes, which are forked:
 _impossible = mmap(-1, 1)
@@ -66,16 +65,19 @@ def end_with_parent() -> None:
 
 
 def _end_after(parent: BaseProcess) -> None:
-    wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-    _insist(LEFT_BEHIND)
+    # Not by its sentinel: web processes that were forked later keep that open.
+    while os.getppid() == parent.pid:
+        time.sleep(LOOK)
+    # The kernel sees to it, also while an ending server lets no thread of Python have its turn.
+    signal.setitimer(signal.ITIMER_REAL, LEFT_BEHIND)
+    _insist()
 
 
-def _insist(times: int) -> None:
+def _insist() -> None:
     """Repeat SIGTERM until this process has ended: the server may not have minded the first."""
-    for _ in range(times):
-        time.sleep(AGAIN)
+    for _ in range(PATIENCE):
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(AGAIN)
     os._exit(1)
 
 
@@ -99,4 +101,5 @@ def _close_when_told(heard: int, room: WaitingRoom) -> None:
     while number := os.read(heard, 1):
         if number[0] in ENDS:
             room.close()
-            _insist(PATIENCE)
+            time.sleep(AGAIN)
+            _insist()

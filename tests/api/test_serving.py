@@ -118,6 +118,17 @@ def test_no_worker_outlives_the_main_process(web: Web) -> None:
     eventually(lambda: not any(worker.is_running() for worker in workers))
 
 
+def test_none_outlives_it_though_another_hangs(web: Web) -> None:
+    first, last = sorted(web.workers, key=lambda worker: worker.pid)
+    last.suspend()  # it keeps open what the first could hear the main process's end by
+    try:
+        web.process.kill()
+
+        eventually(lambda: not first.is_running(), within=5)
+    finally:
+        last.kill()
+
+
 def test_it_ends_at_once_and_answers_whoever_waits(web: Web, broker: Broker) -> None:
     id = web.ask("/api/v1/tasks/", HELLO)["id"]
     with ThreadPoolExecutor(1) as clients:
