@@ -35,6 +35,7 @@ FINISHED = "dtq:finished"  # published with the ids of tasks that are finished
 PRIORITIES = frozenset(str(priority) for priority in Priority)
 POPPED = "dtq:popped:"  # + worker: ids popped and not yet started or refused
 POPPERS = "dtq:poppers"  # the keys of those sets
+AT_ONCE = 0.1  # seconds within which a connection fails that was broken already
 
 # KEYS: queue list, rq:queues. ARGV: queue name, description, timeout, now, where, ids …
 # Where: "front", "back", or "missing" (at the back, and only what has no well-formed job).
@@ -264,9 +265,13 @@ class Broker:
     def _queue(self, deliveries: Sequence[Delivery], *, only_missing: bool) -> int:
         now = utcformat(clock.now())
         reach("push", "before")
+        began = time.monotonic()
         try:
             pushed = self._send(deliveries, now, only_missing)
-        except RedisConnectionError:  # a connection from before a restart: once more, on a new one
+        except RedisConnectionError:
+            if time.monotonic() - began > AT_ONCE:
+                raise  # who waits for this has waited long enough
+            # A connection from before a restart: once more, on a new one.
             pushed = self._send(deliveries, now, only_missing)
         reach("push", "after")
         return pushed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from contextlib import closing
 from uuid import UUID
@@ -149,6 +151,23 @@ class TestWhenRedisIsAway:
             broker.queue([a_delivery(), a_delivery()])
 
             assert broker.length(NORMAL) == 2
+
+    def test_a_connection_that_breaks_after_a_while_costs_no_second_wait(self):
+        came = []
+
+        def hesitate() -> None:
+            while True:
+                connection, _ = server.accept()
+                came.append(connection.recv(10_000))
+                time.sleep(0.15)
+                connection.close()
+
+        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+            threading.Thread(target=hesitate, daemon=True).start()
+            port = server.getsockname()[1]
+            with closing(connect(f"redis://127.0.0.1:{port}/0", patience=2)) as client:
+                assert not Broker(client).push([a_delivery()])
+        assert len(came) == 1
 
     def test_each_life_of_redis_has_its_own_name(self, own_redis):
         with closing(connect(own_redis.url, patience=2)) as client:
