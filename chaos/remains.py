@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from chaos.client import Client
 from chaos.crew import Crew, Role
@@ -82,7 +83,10 @@ def leftovers(client: Redis) -> Iterator[str]:
 
 def is_ours(job: str) -> bool:
     """Task ids are UUIDs of version 7; planted jobs are not, and nobody's business."""
-    return job.removeprefix("rq:job:")[14:15] == "7"
+    try:
+        return UUID(job.removeprefix("rq:job:")).version == 7
+    except ValueError:
+        return False
 
 
 def connections(stage: Stage, crew: Crew) -> list[str]:
