@@ -174,4 +174,4 @@ def push(place: Place) -> None:
 
 
 def delivery(id: UUID, name: str, queue_name: str, priority: str, timeout: float) -> Delivery:
-    return Delivery(id, name, queue_name, Priority(priority), timeout)
+    return Delivery(str(id), name, queue_name, Priority(priority), timeout)

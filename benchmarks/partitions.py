@@ -243,7 +243,7 @@ def a_row() -> dict[str, object]:
     }  # fmt: skip
 
 
-def a_word(id: UUID) -> Settlement:
+def a_word(id: str) -> Settlement:
     return Settlement(id, Holder(1, WORKER), Move.SUCCEED, Outcome.SUCCEEDED, result="1")
 
 

@@ -8,6 +8,8 @@ import orjson
 from tasks.lifecycle import Move, Outcome
 from tasks.store import Started
 
+MOVES, OUTCOMES = Move.__members__, {str(outcome): outcome for outcome in Outcome}
+
 
 @dataclass(slots=True)
 class Assignment:
@@ -26,7 +28,7 @@ class Assignment:
     @classmethod
     def of(cls, started: Started, worker_id: str) -> "Assignment":
         return cls(
-            task_id=str(started.id),
+            task_id=started.id,
             name=started.name,
             payload=started.payload.encode(),
             attempt=started.attempt,
@@ -109,8 +111,8 @@ class Report:
         return cls(
             task_id,
             attempt,
-            Move[move],
-            Outcome(outcome),
+            MOVES[move],
+            OUTCOMES[outcome],
             seconds,
             error,
             wait,

@@ -57,28 +57,29 @@ class Channel:
         except OSError:
             return None
 
-    def receive(self, *, wait: bool) -> bytes | None:
-        """The next message; None if there is none and `wait` is false, or if the pair is closed."""
+    def receive(self, *, wait: bool) -> tuple[bytes, bytes] | None:
+        """The tag and the text of the next message.
+
+        None if there is none and `wait` is false, or if the pair is closed.
+        """
         flags = 0 if wait else socket.MSG_DONTWAIT
         try:
             data, ancillary, _, _ = self._end.recvmsg(WHOLE + 2, ROOM, flags)
-        except BlockingIOError:
-            return None
-        except (ConnectionResetError, OSError):
+        except OSError:  # nothing there, or nobody
             return None
         if not data:
             return None
         if data[1:2] == b"m":
-            return data[2:]
+            return data[:1], data[2:]
         descriptor = array("i", ancillary[0][2])[0]
         with os.fdopen(descriptor, "rb") as file:
             file.seek(0)
-            return file.read()
+            return data[:1], file.read()
 
     def drain(self) -> Iterator[bytes]:
-        """Every message that is there now."""
-        while (message := self.receive(wait=False)) is not None:
-            yield message
+        """The text of every message that is there now."""
+        while (received := self.receive(wait=False)) is not None:
+            yield received[1]
 
     def finish(self) -> None:
         """Send no more: the other side reads what is there, then hears that this was all."""

@@ -18,7 +18,6 @@ from jobs.channel import Channel
 from jobs.interrupts import Interrupts
 from jobs.perform import Performance
 from jobs.verdict import raised
-from tasks import catalog
 from tasks.errors import Interruption
 
 WAITING = b"w"  # the tag of assignments that run on a thread
@@ -44,23 +43,27 @@ class Horse:
 
     def work(self) -> None:
         """Run assignments until the worker sends no more."""
-        while (tag := self._channel.peek()) is not None:
-            if tag == WAITING:
-                self._free.acquire()  # until then it is unread, and the worker may take it back
-            message = self._channel.receive(wait=False)
-            assignment = None if message is None else Assignment.decode(message)
-            if assignment is not None and tag == WAITING and self._is_waiting(assignment):
-                self._threads.submit(self._attempt_on_thread, assignment)
-                continue
-            if tag == WAITING:  # it was taken back meanwhile; this is another, or none
-                self._free.release()
-            if assignment is not None:
-                self._attempt(assignment)
+        kept = False  # a thread for the next assignment that waits
+        while True:
+            kept = kept or self._free.acquire(blocking=False)
+            if not kept:
+                tag = self._channel.peek()
+                if tag == WAITING:
+                    kept = self._free.acquire()  # until then the worker may take it back
+                elif tag is None:
+                    break
+            received = self._channel.receive(wait=kept)
+            if received is not None:
+                tag, message = received
+                assignment = Assignment.decode(message)
+                if tag == WAITING and kept:
+                    kept = False
+                    self._threads.submit(self._attempt_on_thread, assignment)
+                else:
+                    self._attempt(assignment)
+            elif kept:
+                break
         self._threads.shutdown(wait=True)
-
-    def _is_waiting(self, assignment: Assignment) -> bool:
-        kind = catalog.kinds().get(assignment.name)
-        return kind is not None and kind.io
 
     def _attempt_on_thread(self, assignment: Assignment) -> None:
         try:

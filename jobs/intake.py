@@ -9,7 +9,6 @@ import random
 import re
 import time
 from collections.abc import Sequence
-from uuid import UUID
 
 from tasks import catalog, store
 from tasks.broker import Broker, Delivery, split_queue
@@ -111,9 +110,9 @@ class Intake:
         with sessions.express("start") as session:
             claimed = store.start_many(session, ids, self._worker_id, self._kinds)
         if len(claimed) < len(self._undecided):
-            done = {str(each.id) for each in claimed}
+            done = {each.id for each in claimed}
             claimed += self._explain([id for id in ids if id not in done], doubtful)
-        aside = {str(delivery.id) for _, delivery in self._aside}
+        aside = {delivery.id for _, delivery in self._aside}
         self._leaving += [id for id in self._undecided if id not in aside]
         self._undecided, self._in_doubt = [], False
         return claimed
@@ -128,7 +127,12 @@ class Intake:
             if row.status != Status.PENDING or row.expired:
                 continue
             delivery = Delivery(
-                row.id, row.name, row.queue_name, Priority(row.priority), row.timeout, front=True
+                str(row.id),
+                row.name,
+                row.queue_name,
+                Priority(row.priority),
+                row.timeout,
+                front=True,
             )
             if row.name in self._kinds:  # nothing speaks against it but our lease
                 self.lease_in_doubt = True
@@ -140,7 +144,7 @@ class Intake:
         over = {str(row.id) for row in rows if row.status in FINISHED}
         if without_row or over:
             log.info("dropped %d jobs without a task to start", len(without_row | over))
-            self._broker.remove(UUID(id) for id in without_row | over)
+            self._broker.remove(without_row | over)
         return mine
 
     @property
@@ -164,4 +168,4 @@ class Intake:
         back = [delivery for due, delivery in self._aside if due <= until]
         if back and self._broker.push(back):
             self._aside = [each for each in self._aside if each[0] > until]
-            self._leaving += [str(delivery.id) for delivery in back]
+            self._leaving += [delivery.id for delivery in back]

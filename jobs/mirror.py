@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from redis import Redis
 from rq.utils import utcformat
 
+from jobs.mount import Assigned
 from jobs.settling import Done
-from jobs.stable import Assigned
 from tasks import clock
 from tasks.broker import Broker, Ended
 from tasks.lifecycle import Move

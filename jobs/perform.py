@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import Token
 from typing import Any
-from uuid import UUID
 
 import orjson
 from marshmallow import ValidationError
@@ -95,7 +94,7 @@ class Performance:
     def _commit_together(self, report: Report, session: Session) -> None:
         """Settle in the handler's own transaction: its writes and its outcome are one."""
         settlement = store.Settlement(
-            task_id=UUID(report.task_id),
+            task_id=report.task_id,
             holder=store.Holder(report.attempt, self.assignment.worker_id),
             move=Move.SUCCEED,
             outcome=Outcome.SUCCEEDED,

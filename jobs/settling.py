@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
-from uuid import UUID
 
 import orjson
 
@@ -42,10 +41,10 @@ class Held:
     settled: bool  # its horse has put it on record
 
 
-def settlement_of(report: Report, task_id: UUID, worker_id: str) -> Settlement:
+def settlement_of(report: Report, worker_id: str) -> Settlement:
     """A horse's report in the store's words."""
     return Settlement(
-        task_id=task_id,
+        task_id=report.task_id,
         holder=Holder(report.attempt, worker_id),
         move=report.move,
         outcome=report.outcome,
@@ -58,7 +57,7 @@ def settlement_of(report: Report, task_id: UUID, worker_id: str) -> Settlement:
 def released(assignment: Assignment) -> Settlement:
     """The attempt was not begun, or was cut short by us: pending again, not counted."""
     return Settlement(
-        task_id=UUID(assignment.task_id),
+        task_id=assignment.task_id,
         holder=Holder(assignment.attempt, assignment.worker_id),
         move=Move.RELEASE,
         outcome=Outcome.RELEASED,
@@ -71,7 +70,7 @@ def crashed(
     """The horse died, or was killed for this attempt's timeout."""
     error = {"type": "Crashed" if outcome is Outcome.CRASHED else "TimedOut", "message": message}
     return Settlement(
-        task_id=UUID(assignment.task_id),
+        task_id=assignment.task_id,
         holder=Holder(assignment.attempt, assignment.worker_id),
         move=Move.RETRY if may_try_again else Move.FAIL,
         outcome=outcome,
@@ -81,7 +80,10 @@ def crashed(
 
 
 class Outbox:
-    """The settlements of one worker that are not on record yet."""
+    """The settlements of one worker that are not on record yet.
+
+    One thread may add to it while another settles.
+    """
 
     def __init__(self) -> None:
         self._held: list[Held] = []
@@ -95,16 +97,22 @@ class Outbox:
         self._held.append(Held(settlement, queue, execution, settled))
 
     def settle(self) -> list[Done]:
-        """Put what is held on record; return what now is. Raises `DatabaseUnavailable`, keeping it.
-
-        One that the fence refuses is on record already if an earlier answer was lost; else its
-        attempt was taken away, and what became of it here is of no account.
-        """
+        """Put all that is held on record. Raises `DatabaseUnavailable`, keeping what is not."""
         done: list[Done] = []
         while self._held:
-            batch = self._held[:LARGEST]
-            done += self._settle(batch)
-            del self._held[: len(batch)]
+            done += self.settle_some()
+        return done
+
+    def settle_some(self) -> list[Done]:
+        """Put what has been held longest on record; return what now is, or raise and keep it.
+
+        One that the fence refuses is on record already if an earlier answer was lost; else its
+        attempt was taken away, and what became of it here is of no account. Raises
+        `DatabaseUnavailable`.
+        """
+        batch = self._held[:LARGEST]
+        done = self._settle(batch)
+        del self._held[: len(batch)]
         return done
 
     def _settle(self, batch: Sequence[Held]) -> list[Done]:
@@ -151,8 +159,7 @@ def _unstorable(held: Held) -> Held:
         "message": "PostgreSQL cannot store the handler's result or error.",
         "traceback": None,
     }
-    settlement = replace(
-        held.settlement,
+    settlement = held.settlement._replace(
         move=Move.FAIL,
         outcome=Outcome.FAILED,
         result=None,

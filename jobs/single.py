@@ -10,7 +10,6 @@ import socket
 import threading
 from datetime import timedelta
 from functools import cache
-from uuid import UUID
 
 import settings
 from jobs import handlers, settling
@@ -96,7 +95,7 @@ def _run(assignment: Assignment, max_result_bytes: int) -> Report:
 def _settle(report: Report, worker_id: str, over: threading.Event) -> None:
     outbox = Outbox()
     outbox.add(
-        settling.settlement_of(report, UUID(report.task_id), worker_id),
+        settling.settlement_of(report, worker_id),
         queue="",
         settled=report.settled,
     )

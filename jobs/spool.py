@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 
@@ -27,7 +27,7 @@ def save(folder: Path, settlements: Sequence[Settlement]) -> Path:
     with partial.open("wb") as file:
         for each in settlements:
             words = [
-                str(each.task_id),
+                each.task_id,
                 each.holder.number,
                 each.holder.worker_id,
                 each.move.name,
@@ -79,7 +79,7 @@ def load(path: Path) -> Iterator[Settlement]:
     for line in path.read_bytes().splitlines():
         task_id, number, worker_id, move, outcome, result, error, wait = orjson.loads(line)
         yield Settlement(
-            task_id=UUID(task_id),
+            task_id=task_id,
             holder=Holder(number, worker_id),
             move=Move[move],
             outcome=Outcome(outcome),

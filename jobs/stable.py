@@ -10,89 +10,27 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from jobs.assignment import Assignment, Progress, Report, read
+from jobs.assignment import Assignment, Progress, Report
 from jobs.channel import Channel, pair
 from jobs.horse import WAITING, HorseTerms, be_a_horse
+from jobs.mount import STUCK, Assigned, Mount
 from jobs.pace import Ahead
 from tasks.database import begin_anew_after_fork
 
 log = logging.getLogger(__name__)
 
 MANY = 20  # tasks ahead of a horse that are worth feeding in sets
-STUCK = 0.1  # seconds a handler has run when nothing may wait behind it any more
 HARD_LIMIT = 0.8  # seconds a handler may outlive its timeout before its horse is killed
 CANCEL_LIMIT = 0.5  # … or its cancellation
 CHANNEL, ORDERS, FIRST_FREE = 3, 4, 5  # file descriptors of a horse
 SPARE = 200  # … and where they are parked while those are made free
 PR_SET_PDEATHSIG = 1
-
-
-@dataclass(slots=True)
-class Assigned:
-    """An assignment that a horse was given and has not reported on."""
-
-    assignment: Assignment
-    io: bool
-    since: float  # monotonic; when it was handed over, or came to be the next to run
-    mirrored: str = ""  # its member of RQ's started registry
-    stopped_at: float | None = None  # when it was told to stop
-
-
-@dataclass
-class Mount:
-    """The worker's side of one horse."""
-
-    pid: int
-    channel: Channel
-    orders: Channel
-    unread: Channel  # the horse's own end: what the worker reads here the horse never sees
-    born: float
-    assigned: dict[str, Assigned] = field(default_factory=dict)  # in the order handed over
-    ordinary: int = 0  # of those assigned
-    waiting: int = 0  # … on threads
-    done: int = 0
-    retiring: bool = False
-    culprit: str | None = None  # the task it was killed for
-
-    def give(self, each: Assigned) -> None:
-        self.assigned[each.assignment.task_id] = each
-        self._count(each, 1)
-
-    def take(self, task_id: str) -> Assigned | None:
-        each = self.assigned.pop(task_id, None)
-        if each is not None:
-            self._count(each, -1)
-        return each
-
-    def _count(self, each: Assigned, change: int) -> None:
-        if each.io:
-            self.waiting += change
-        else:
-            self.ordinary += change
-
-    def first(self) -> Assigned | None:
-        """The ordinary assignment that runs, or is the next to."""
-        if self.ordinary:
-            for each in self.assigned.values():
-                if not each.io:
-                    return each
-        return None
-
-    def running(self) -> Iterator[Assigned]:
-        """What it is presumably running: the first ordinary assignment, and all waiting ones."""
-        ordinary = False
-        for each in self.assigned.values():
-            if each.io:
-                yield each
-            elif not ordinary:
-                ordinary = True
-                yield each
 
 
 @dataclass(frozen=True)
@@ -119,9 +57,16 @@ class Stable:
         self.on_birth: Callable[[Mount], None] = lambda _: None
         self.on_death: Callable[[Mount], None] = lambda _: None
 
+    def is_short(self) -> bool:
+        """Whether horses are missing."""
+        return self._missing() > 0
+
+    def _missing(self) -> int:
+        return self._size - sum(not each.retiring for each in self.horses.values())
+
     def fill(self) -> None:
         """Fork as many horses as are missing."""
-        for _ in range(self._size - sum(not each.retiring for each in self.horses.values())):
+        for _ in range(self._missing()):
             mount = self._fork()
             self.horses[mount.pid] = mount
             self.on_birth(mount)
@@ -151,7 +96,7 @@ class Stable:
         for horse in self.horses.values():
             if not horse.retiring:
                 busy = horse.ordinary
-                ordinary += max(0, self._room(horse, ahead) - busy)
+                ordinary += max(0, horse.room(ahead) - busy)
                 waiting += 0 if busy else max(0, self._threads(ahead) - horse.waiting)
         return ordinary, waiting
 
@@ -174,7 +119,7 @@ class Stable:
                 fits = not busy and load < self._threads(ahead)
             else:
                 load = busy * 1000 + horse.waiting
-                fits = busy < self._room(horse, ahead)
+                fits = busy < horse.room(ahead)
             if fits and (best is None or load < least):
                 best, least = horse, load
         if best is None:
@@ -184,44 +129,12 @@ class Stable:
         best.give(Assigned(assignment, io, time.monotonic()))
         return True
 
-    def _room(self, horse: Mount, ahead: Ahead) -> int:
-        """How many ordinary tasks this horse may have: none behind a handler that takes long."""
-        first = horse.first()
-        stuck = first is not None and time.monotonic() - first.since > STUCK
-        return 1 if stuck else 1 + ahead.ordinary
-
     def _threads(self, ahead: Ahead) -> int:
         """How many waiting tasks one horse may have at a time."""
         return self._terms.threads + int(self._terms.threads * ahead.waiting)
 
-    def hear(self, horse: Mount) -> Iterator[tuple[Assigned, Report] | Progress]:
-        """What a horse has to say now: reports with what they report on, and progress."""
-        goes_on = False
-        for message in horse.channel.drain():
-            word = read(message)
-            if isinstance(word, Progress):
-                yield word
-                continue
-            assigned = horse.take(word.task_id)
-            if assigned is None:
-                continue
-            horse.done += 1
-            goes_on = goes_on or not assigned.io
-            yield assigned, word
-        if goes_on and (following := horse.first()) is not None:
-            following.since = time.monotonic()
-
-    def take_back(self, horse: Mount) -> list[Assigned]:
-        """Take back what this horse has not read yet."""
-        taken = []
-        for message in horse.unread.drain():
-            task_id = Assignment.decode(message).task_id
-            if (assigned := horse.take(task_id)) is not None:
-                taken.append(assigned)
-        return taken
-
     def take_back_all(self) -> list[Assigned]:
-        return [each for horse in self.horses.values() for each in self.take_back(horse)]
+        return [each for horse in self.horses.values() for each in horse.take_back()]
 
     def take_back_stuck(self) -> list[Assigned]:
         """Take back what waits behind a handler that takes long."""
@@ -230,7 +143,7 @@ class Stable:
         for horse in self.horses.values():
             first = next(horse.running(), None)
             if first and len(horse.assigned) > 1 and now - first.since > STUCK:
-                taken += self.take_back(horse)
+                taken += horse.take_back()
         return taken
 
     def running(self) -> Iterator[Assigned]:
@@ -319,8 +232,8 @@ class Stable:
 
     def _bury(self, horse: Mount, status: int, usage: Any) -> Death:
         self.on_death(horse)
-        last_words = list(self.hear(horse))
-        unread = self.take_back(horse)
+        last_words = list(horse.hear())
+        unread = horse.take_back()
         death = Death(
             pid=horse.pid,
             cause=_cause(status),

@@ -1,6 +1,6 @@
 """The worker: an RQ worker whose tasks are rows, claimed and settled in sets.
 
-One turn of its loop hears the horses, settles what has ended, tends what runs, and takes as much
+One turn of its loop hears the horses, has settled what ended, tends what runs, and takes as much
 new work as can begin soon. Nothing waits for a set to fill; sets form by themselves under load.
 """
 
@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -27,9 +28,11 @@ from jobs.bell import Bell
 from jobs.horse import HorseTerms
 from jobs.intake import Intake
 from jobs.mirror import Mirror
+from jobs.mount import Mount
 from jobs.outage import Outage
+from jobs.recorder import Recorder
 from jobs.rq_job import Job
-from jobs.stable import Mount, Stable
+from jobs.stable import Stable
 from jobs.workload import Workload
 from tasks import catalog, leases
 from tasks.broker import Broker
@@ -94,6 +97,7 @@ class Worker(BaseWorker):
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._bell = Bell(broker.redis)
         self._bell_descriptor: int | None = None
+        self._recorder = Recorder(self._wake)
         self._database, self._redis = Outage("PostgreSQL"), Outage("Redis")
         self._stop_asked_at: float | None = None  # monotonic
         self._impatient = False  # asked twice: do not wait for what runs
@@ -128,6 +132,7 @@ class Worker(BaseWorker):
                 self._turn()
         finally:
             self._stable.kill_all()
+            self._recorder.rest()
         self._say_goodbye()
         return True
 
@@ -145,7 +150,7 @@ class Worker(BaseWorker):
             self._wind_down(now)
             took = False
         else:
-            self._stable.fill()
+            self._replace_horses()
             took = self._take_work(now)
         self._stable.kill_overdue()
         self._keep_house(now, postponed=SOON if took else 0.0)
@@ -170,7 +175,7 @@ class Worker(BaseWorker):
         due = [now + IDLE, self._stable.next_deadline(), renewal]
         if len(self._work):
             due.append(self._tended + TEND_EVERY)
-        if len(self._work.outbox):
+        if len(self._work.outbox) and self._recorder.is_idle:
             due.append(self._database.until)
         if self._intake.undecided or (self._may_take() and any(self._work.places())):
             due.append(max(self._database.until, self._redis.until))
@@ -180,14 +185,32 @@ class Worker(BaseWorker):
             elif descriptor == self._bell_descriptor:
                 self._answer_bell()
 
+    def _wake(self) -> None:
+        """Have the loop's sleep end; for other threads."""
+        with suppress(BlockingIOError):  # it is full: that wakes as well
+            os.write(self._wakeup[1], b"\0")
+
     def _record(self, now: float) -> None:
-        """Put on record what has ended."""
-        if len(self._work.outbox) and self._database.over(now):
-            with self._database:
-                done = self._work.settle()
-                if self._redis.over(now):
-                    with self._redis:
-                        self._mirror.show_ended(done)
+        """Learn what is on record now, and have the next set put there."""
+        if self._recorder.is_done:
+            self._learn_what_is_on_record()
+        if len(self._work.outbox) and self._recorder.is_idle and self._database.over(now):
+            self._recorder.begin(self._work.outbox, self._mirror if self._redis.over(now) else None)
+
+    def _learn_what_is_on_record(self) -> None:
+        with self._database:
+            recorded = self._recorder.result()
+            self._work.count(recorded.done)
+            if recorded.shown:
+                with self._redis:
+                    if recorded.trouble is not None:
+                        raise recorded.trouble
+
+    def _replace_horses(self) -> None:
+        """Fork as many horses as are missing, while no other thread runs."""
+        if self._stable.is_short():
+            self._recorder.rest()
+            self._stable.fill()
 
     def _tend(self, now: float) -> None:
         """Look after what has been running for a while."""
@@ -271,6 +294,8 @@ class Worker(BaseWorker):
     def _die_and_begin_again(self) -> None:
         """We were presumed dead and replaced: drop everything, and live on under a new name."""
         log.error("worker %s was presumed dead; it starts over", self.name)
+        self._recorder.rest()
+        self._learn_what_is_on_record()
         with self._redis:
             self._intake.close()
         self._take_down_bell()  # it hangs under the old name

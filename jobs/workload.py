@@ -9,9 +9,10 @@ from uuid import UUID
 from jobs import settling
 from jobs.assignment import Assignment, Progress, Report
 from jobs.mirror import Mirror
+from jobs.mount import Assigned
 from jobs.pace import Pace
 from jobs.settling import Done, Outbox
-from jobs.stable import Assigned, Death, Stable
+from jobs.stable import Death, Stable
 from tasks import catalog, store
 from tasks.broker import rq_queue
 from tasks.database import sessions
@@ -105,7 +106,7 @@ class Workload:
         """Take in what the horses say; whether an attempt has ended."""
         in_hand = len(self._claims)
         for horse in self._stable.horses.values():
-            for word in self._stable.hear(horse):
+            for word in horse.hear():
                 self._on_word(word)
         if self._hand:
             self.place()
@@ -123,7 +124,7 @@ class Workload:
         claim = self._claims.pop(report.task_id)
         if report.move is Move.CANCEL:
             return  # the client's cancel has written everything
-        settlement = settling.settlement_of(report, claim.id, self.worker_id)
+        settlement = settling.settlement_of(report, self.worker_id)
         self.outbox.add(settlement, _queue(claim), assigned.mirrored, settled=report.settled)
 
     def bury(self, death: Death) -> None:
@@ -171,13 +172,11 @@ class Workload:
 
     # -- on record ----------------------------------------------------------------------------
 
-    def settle(self) -> list[Done]:
-        """Put what has ended on record. Raises `DatabaseUnavailable`, and keeps it."""
-        done = self.outbox.settle()
+    def count(self, done: Iterable[Done]) -> None:
+        """These are on record now."""
         for each in done:
             self.succeeded += each.settlement.outcome is Outcome.SUCCEEDED
             self.failed += each.settlement.error is not None
-        return done
 
     def store_progress(self) -> None:
         """Put what handlers last said of their progress on record."""

@@ -28,5 +28,5 @@ def remove_leftovers(broker: Broker, scan: Scan) -> int:
     lasting = inspection.lasting(broker.redis, [*ended, *unknown])
     # What has a task is ours, whatever became of its job; the rest may be anybody's.
     leftovers = [id for id, ours in lasting.items() if ours or id in ended]
-    broker.remove(leftovers)
+    broker.remove(map(str, leftovers))
     return len(leftovers)

@@ -85,7 +85,7 @@ def _not_there(
         lost += [
             each
             for each, found in zip(some, there, strict=True)
-            if not found and str(each.delivery.id) not in in_hand
+            if not found and each.delivery.id not in in_hand
         ]
         trail.places[queue] = some[-1].place
     return lost

@@ -45,7 +45,7 @@ def last_word(task: Task, max_crashes: int) -> Settlement:
         message += f" It was the crash number {crashes}, so there is no other attempt."
     error = {"type": "WorkerLost", "message": message, "traceback": None}
     return Settlement(
-        task.id,
+        str(task.id),
         Holder(task.attempt, task.worker_id or ""),
         Move.GIVE_UP if poison else Move.RESCUE,
         Outcome.LOST,

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import ARRAY, Text, bindparam, insert, select, text
 from sqlalchemy.orm import Session
 
-from tasks.express import Express, Hot
+from tasks.express import Express, Hot, execute
 from tasks.lifecycle import Move, Status
 from tasks.models import AuditEntry
 
@@ -42,7 +42,7 @@ _RECORD = Hot(
 def record_all(session: Session, acts: Sequence[Act]) -> None:
     """Note many acts in one statement."""
     if acts:
-        session.execute(_RECORD.statement, _columns(acts))
+        execute(session, _RECORD, _columns(acts))
 
 
 def send_along(session: Express, acts: Sequence[Act]) -> None:
@@ -86,7 +86,7 @@ def record(
 def of_move(
     principal: str,
     move: Move,
-    task_id: UUID,
+    task_id: UUID | str,
     was: Status,
     pending_since: datetime | None,
     *,

@@ -186,5 +186,5 @@ def remember_epoch(session: Session, epoch: str) -> None:
 
 
 def _waiting(row: Row[*tuple[Any, ...]]) -> Waiting:
-    delivery, place = Delivery(*row[:5]), Place(row[5], row[0])
+    delivery, place = Delivery(str(row[0]), *row[1:5]), Place(row[5], row[0])
     return Waiting(delivery, place)

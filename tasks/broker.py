@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple, cast
-from uuid import UUID
 
 import orjson
 from redis import ConnectionPool, Redis
@@ -120,7 +119,7 @@ end
 class Delivery(NamedTuple):
     """What the broker needs to know to bring a pending task to a worker."""
 
-    id: UUID
+    id: str
     name: str
     queue_name: str
     priority: Priority
@@ -135,7 +134,7 @@ class Delivery(NamedTuple):
 class Ended(NamedTuple):
     """An attempt whose end the RQ mirror should show."""
 
-    id: UUID
+    id: str
     queue: str
     status: str  # "finished", "failed", or "" to remove the job
     execution: str = ""  # its member of RQ's started registry, if it was mirrored there
@@ -296,7 +295,7 @@ class Broker:
         now: str,
     ) -> Any:
         queue, name, timeout, where = key
-        ids = [str(member.id) for member in members]
+        ids = [member.id for member in members]
         if where == "front":  # LPUSH turns the order round: fill from the last to the first
             ids.reverse()
         return self._push(
@@ -305,12 +304,12 @@ class Broker:
             client=client,
         )
 
-    def announce_finished(self, ids: Iterable[UUID]) -> None:
+    def announce_finished(self, ids: Iterable[str]) -> None:
         """Wake whoever waits for these tasks, in any process. Never raises: they also look."""
         if not self._breaker.lets_through():
             return
         try:
-            self.redis.publish(FINISHED, " ".join(map(str, ids)))
+            self.redis.publish(FINISHED, " ".join(ids))
         except RedisError as error:
             self._breaker.trip()
             log.debug("waiters were not woken: %s", error)
@@ -363,7 +362,7 @@ class Broker:
         members = cast(set[bytes], self.redis.smembers(POPPED + worker_id))
         return [as_text(member) for member in members]
 
-    def remove(self, ids: Iterable[UUID]) -> None:
+    def remove(self, ids: Iterable[str]) -> None:
         """Delete the jobs of these tasks; ids left in queues are refused at their start."""
         if keys := [f"rq:job:{id}" for id in ids]:
             self.redis.unlink(*keys)

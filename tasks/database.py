@@ -4,7 +4,6 @@ import select
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
-from uuid import UUID
 
 import psycopg2
 from sqlalchemy import URL, Engine, create_engine, event, text
@@ -90,7 +89,7 @@ def open(
 ) -> Engine:
     """Use this database, and push what becomes pending through this broker.
 
-    `connections` is the pool's size, not counting one more for hot statements; `patience` the
+    `connections` is the pool's size, not counting two more for hot statements; `patience` the
     seconds a transaction may take to be answered, or wait for a free place in the pool.
     `stillness` is for the server: a transaction that has done nothing for so many seconds is ended,
     so that a process that hangs holds no rows locked.
@@ -112,7 +111,7 @@ def _connect_to(url: str | URL, connect_timeout: int, connections: int, **pool: 
     ordinary = create_engine(url, pool_size=connections, **pool)
     event.listen(ordinary, "connect", _limit_stillness)
     sessions.configure(bind=ordinary)
-    _express = create_engine(url, pool_size=1, pool_reset_on_return=None, **pool)
+    _express = create_engine(url, pool_size=2, pool_reset_on_return=None, **pool)
     event.listen(_express, "connect", lambda connection, _: make_ready(connection))
     for each in (ordinary, _express):
         event.listen(each, "checkout", _replace_if_cut)
@@ -179,7 +178,7 @@ def note_pending(session: Session | Express, deliveries: list[Delivery]) -> None
     session.info.setdefault("pending", []).extend(deliveries)
 
 
-def note_finished(session: Session | Express, ids: list[UUID]) -> None:
+def note_finished(session: Session | Express, ids: list[str]) -> None:
     """These tasks are finished once this transaction commits: wake who waits for them then."""
     session.info.setdefault("finished", []).extend(ids)
 
@@ -193,7 +192,7 @@ def tell_redis(session: Session) -> None:
 def _tell_redis(noted: dict[Any, Any]) -> None:
     """Push what the transaction left pending. If that fails, a duty of the scheduler repeats it."""
     pending: list[Delivery] = noted.pop("pending", [])
-    finished: list[UUID] = noted.pop("finished", [])
+    finished: list[str] = noted.pop("finished", [])
     if _broker is not None:
         if pending:
             _broker.push(pending)

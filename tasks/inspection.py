@@ -45,11 +45,11 @@ def heads(redis: Redis, queues: Sequence[Queue], count: int) -> dict[Queue, Head
     }
 
 
-def stand_in(redis: Redis, queue: Queue, ids: Sequence[UUID]) -> list[bool]:
+def stand_in(redis: Redis, queue: Queue, ids: Sequence[str]) -> list[bool]:
     """For each of these whether it is in this queue; each costs as much as the queue is long."""
     with redis.pipeline(transaction=False) as pipeline:
         for id in ids:
-            pipeline.lpos(_list(queue), str(id))
+            pipeline.lpos(_list(queue), id)
         return [place is not None for place in pipeline.execute()]
 
 

@@ -6,7 +6,6 @@ and replaced, it can change nothing. The hot moves exist for sets: one statement
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -33,7 +32,7 @@ class Holder(NamedTuple):
 class Started(NamedTuple):
     """A task that a worker has just claimed; what it needs to run it."""
 
-    id: UUID
+    id: str
     name: str
     payload: str  # JSON text, straight from the row
     queue_name: str
@@ -56,11 +55,10 @@ class Stored(NamedTuple):
     pending_since: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What a worker, or the clock, says of an attempt at its end."""
 
-    task_id: UUID
+    task_id: str
     holder: Holder
     move: Move
     outcome: Outcome
@@ -72,7 +70,7 @@ class Settlement:
 class Settled(NamedTuple):
     """A settlement that was accepted."""
 
-    id: UUID
+    id: str
     name: str
     queue_name: str
     priority: Priority
@@ -95,14 +93,15 @@ def insert_tasks(session: Session | Express, rows: Sequence[dict[str, Any]]) -> 
     (seconds) or `run_at`. PostgreSQL's clock decides whether that is still to come: scheduled, else
     pending.
     """
-    values = {name: [row.get(name) for row in rows] for name in statements.NEW}
-    values["id"] = [str(id) for id in values["id"]]
-    stored = {row[0]: Stored(*row) for row in execute(session, statements.INSERT, values)}
+    ids = [str(row["id"]) for row in rows]
+    values = {name: [row.get(name) for row in rows] for name in statements.NEW} | {"id": ids}
+    answers = {str(row[0]): row[1:] for row in execute(session, statements.INSERT, values)}
+    stored = {row["id"]: Stored(row["id"], *answers[id]) for id, row in zip(ids, rows, strict=True)}
     note_pending(
         session,
         [
-            Delivery(row["id"], row["name"], row["queue_name"], row["priority"], row["timeout"])
-            for row in rows
+            Delivery(id, row["name"], row["queue_name"], row["priority"], row["timeout"])
+            for id, row in zip(ids, rows, strict=True)
             if stored[row["id"]].status == Status.PENDING
         ],
     )
@@ -193,7 +192,7 @@ def _sweep(
         )
     )
     rows = sorted(session.execute(statement), key=lambda row: row.due)
-    swept = [(Settled._make(row[:-3]), *row[-3:-1]) for row in rows]
+    swept = [(Settled(str(row[0]), *row[1:-3]), *row[-3:-1]) for row in rows]
     note(session, [settled for settled, *_ in swept], front=False)
     return swept
 
@@ -211,7 +210,7 @@ def start_many(
 
 
 def _started(row: Sequence[Any]) -> Started:
-    return Started._make((*row[:4], Priority(row[4]), *row[5:]))
+    return Started._make((str(row[0]), *row[1:4], Priority(row[4]), *row[5:]))
 
 
 def settle_many(session: Session | Express, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -223,7 +222,7 @@ def settle_many(session: Session | Express, settlements: Sequence[Settlement]) -
         session,
         statements.SETTLE,
         {
-            "ids": [str(each.task_id) for each in settlements],
+            "ids": [each.task_id for each in settlements],
             "numbers": [each.holder.number for each in settlements],
             "workers": [each.holder.worker_id for each in settlements],
             "moves": [each.move.name.lower() for each in settlements],
@@ -234,7 +233,10 @@ def settle_many(session: Session | Express, settlements: Sequence[Settlement]) -
             "waits": [each.wait for each in settlements],
         },
     )
-    settled = [Settled._make((*row[:3], Priority(row[3]), row[4], Status(row[5]))) for row in rows]
+    settled = [
+        Settled(str(id), name, queue_name, Priority(priority), timeout, Status(status))
+        for id, name, queue_name, priority, timeout, status in rows
+    ]
     note(session, settled, front=True)
     return settled
 
@@ -254,7 +256,9 @@ def note(session: Session | Express, settled: Sequence[Settled], *, front: bool)
 
 
 def _settled(task: Task) -> Settled:
-    return Settled(task.id, task.name, task.queue_name, task.priority, task.timeout, task.status)
+    return Settled(
+        str(task.id), task.name, task.queue_name, task.priority, task.timeout, task.status
+    )
 
 
 def held_by(session: Session, ids: Iterable[str], worker_id: str) -> list[Started]:
@@ -263,14 +267,14 @@ def held_by(session: Session, ids: Iterable[str], worker_id: str) -> list[Starte
     return [_started(row) for row in rows]
 
 
-def already_settled(session: Session, settlements: Sequence[Settlement]) -> set[UUID]:
+def already_settled(session: Session, settlements: Sequence[Settlement]) -> set[str]:
     """Those of these settlements that are on record: the answer to a `settle` that got lost."""
     rows = session.execute(
         select(Attempt.task_id, Attempt.number, Attempt.worker_id, Attempt.outcome).where(
-            Attempt.task_id.in_([each.task_id for each in settlements])
+            Attempt.task_id.in_([UUID(each.task_id) for each in settlements])
         )
     )
-    known = {tuple(row) for row in rows}
+    known = {(str(id), *row) for id, *row in rows}
     return {
         each.task_id
         for each in settlements

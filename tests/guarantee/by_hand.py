@@ -101,7 +101,7 @@ class Hand:
             )
 
     def claim_of(self, started: Started) -> Claim:
-        return Claim(started.id, started.attempt, self.name)
+        return Claim(UUID(started.id), started.attempt, self.name)
 
     def renew(self) -> bool:
         """Whether it still has a life."""
@@ -118,9 +118,9 @@ class Hand:
         self.intake.learn_queues()
         started, _ = self.intake.take(many, 0)
         for each in started:
-            known = self.held.get(each.id)
+            known = self.held.get(UUID(each.id))
             if known is None or known.attempt < each.attempt:
-                self.held[each.id] = each
+                self.held[UUID(each.id)] = each
         return [self.claim_of(each) for each in started]
 
     def end(self, task_id: UUID, how: How) -> None:
@@ -173,9 +173,9 @@ def word(started: Started, worker: str, how: How) -> Settlement:
         )
     if how is How.SUCCEED:
         result = f"{started.attempt}".encode()
-        return settlement_of(verdict.succeeded(assignment, result, 0.1), started.id, worker)
+        return settlement_of(verdict.succeeded(assignment, result, 0.1), worker)
     report = verdict.raised(assignment, catalog.kind(KIND), ERRORS[how], 0.1)
-    return settlement_of(report, started.id, worker)
+    return settlement_of(report, worker)
 
 
 class Timekeeper:

@@ -18,7 +18,7 @@ def filled(broker: Broker) -> Broker:
     """A Redis with a queue of each priority, for each of two names."""
     broker.queue(
         [
-            Delivery(uuid7(), "obey", name, priority, 60)
+            Delivery(str(uuid7()), "obey", name, priority, 60)
             for name in ("default", "mail")
             for priority in Priority
         ]

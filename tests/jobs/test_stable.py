@@ -13,8 +13,9 @@ from uuid import uuid4
 from jobs.assignment import Assignment
 from jobs.channel import pair
 from jobs.horse import HorseTerms
+from jobs.mount import Assigned, Mount
 from jobs.pace import Ahead
-from jobs.stable import MANY, Assigned, Mount, Stable
+from jobs.stable import MANY, Stable
 
 ASSIGNMENT = Assignment(
     task_id=str(uuid4()),

@@ -154,7 +154,7 @@ def dispatch(sessions: Sessions) -> None:
             ).all()
             note_pending(
                 session,
-                [Delivery(id, "obey", "default", Priority.NORMAL, 60.0) for id in ids],
+                [Delivery(str(id), "obey", "default", Priority.NORMAL, 60.0) for id in ids],
             )
         return bool(ids)
 
@@ -291,7 +291,7 @@ def test_a_kind_the_worker_does_not_know_is_left_for_others(
 ) -> None:
     worker = a_running_worker()
     stranger = a_task(name="of.another.deployment")
-    broker.push([Delivery(stranger.id, stranger.name, "default", Priority.NORMAL, 60)])
+    broker.push([Delivery(str(stranger.id), stranger.name, "default", Priority.NORMAL, 60)])
 
     assert finished(submit()).status is Status.SUCCEEDED
     worker.tell(signal.SIGTERM)
@@ -372,7 +372,7 @@ def test_a_stock_rq_worker_runs_tasks_right(
 def test_a_doubled_job_runs_once(a_running_worker: Start, broker: Broker) -> None:
     task_id = submit()
     for _ in range(3):
-        broker.push([Delivery(task_id, "obey", "default", Priority.NORMAL, 60)])
+        broker.push([Delivery(str(task_id), "obey", "default", Priority.NORMAL, 60)])
     a_running_worker()
 
     finished(task_id)

@@ -28,7 +28,7 @@ def reading(broker, sessions):
 
 
 def delivery(task: Task, **changes: object) -> Delivery:
-    facts = Delivery(task.id, task.name, task.queue_name, task.priority, task.timeout)
+    facts = Delivery(str(task.id), task.name, task.queue_name, task.priority, task.timeout)
     return facts._replace(**changes)
 
 
@@ -98,7 +98,7 @@ def test_when_redis_has_lost_its_memory_everything_is_pushed_the_most_urgent_fir
     monkeypatch.setattr(
         Broker,
         "restore",
-        lambda self, found: order.extend(each.id for each in found) or restore(self, found),
+        lambda self, found: order.extend(UUID(each.id) for each in found) or restore(self, found),
     )
 
     assert requeue_lost(broker, reading) == 4

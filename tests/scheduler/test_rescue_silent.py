@@ -74,7 +74,7 @@ def test_a_buried_worker_can_say_nothing_more(sessions, a_task, a_worker, attent
 
     with sessions.begin() as session:
         assert not leases.renew(session, "zombie", LEASE)
-        late = Settlement(task.id, Holder(1, "zombie"), Move.SUCCEED, Outcome.SUCCEEDED)
+        late = Settlement(str(task.id), Holder(1, "zombie"), Move.SUCCEED, Outcome.SUCCEEDED)
         assert store.settle_many(session, [late]) == []
         assert store.start_many(session, [str(a_task().id)], "zombie", ["example_task"]) == []
 

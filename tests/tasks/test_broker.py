@@ -34,12 +34,12 @@ HIGH, NORMAL = "default:high", "default:normal"
 
 
 def a_delivery(priority: str = "normal", **facts: object) -> Delivery:
-    delivery = Delivery(uuid7(), "example_task", "default", Priority(priority), 60.0)
+    delivery = Delivery(str(uuid7()), "example_task", "default", Priority(priority), 60.0)
     return delivery._replace(**facts)
 
 
 def ids(deliveries: list[Delivery]) -> list[str]:
-    return [str(each.id) for each in deliveries]
+    return [each.id for each in deliveries]
 
 
 class TestPushing:
@@ -47,12 +47,12 @@ class TestPushing:
         delivery = a_delivery(timeout=7.9)
         broker.queue([delivery])
 
-        job = Job.fetch(str(delivery.id), connection=broker.redis)
+        job = Job.fetch(delivery.id, connection=broker.redis)
 
-        assert (job.origin, job.func_name, job.args) == (NORMAL, "jobs.run", [str(delivery.id)])
+        assert (job.origin, job.func_name, job.args) == (NORMAL, "jobs.run", [delivery.id])
         assert (job.description, job.timeout, job.get_status()) == ("example_task", 7, "queued")
         queue = RQQueue(NORMAL, connection=broker.redis, job_class=Job)
-        assert [each.id for each in queue.jobs] == [str(delivery.id)]
+        assert [each.id for each in queue.jobs] == [delivery.id]
         assert broker.queues() == [NORMAL]
 
     def test_nothing_of_the_payload_goes_to_redis(self, broker):
@@ -136,7 +136,7 @@ class TestWhenRedisIsAway:
                 second = time.monotonic() - began - first
                 with pytest.raises(BrokerUnavailable):
                     broker.check()
-                broker.announce_finished([uuid7()])
+                broker.announce_finished([str(uuid7())])
             finally:
                 own_redis.resume()
         assert 0.1 < first < 1
@@ -259,10 +259,10 @@ class TestMirroring:
 
         broker.mirror_ended("w", [Ended(delivery.id, NORMAL, "finished", f"{delivery.id}:1")], 60)
 
-        job = Job.fetch(str(delivery.id), connection=broker.redis)
+        job = Job.fetch(delivery.id, connection=broker.redis)
         assert (job.get_status(), job.worker_name) == ("finished", "w")
         assert 0 < broker.redis.ttl(f"rq:job:{delivery.id}") <= 60
-        assert broker.redis.zrange(f"rq:finished:{NORMAL}", 0, -1) == [str(delivery.id).encode()]
+        assert broker.redis.zrange(f"rq:finished:{NORMAL}", 0, -1) == [delivery.id.encode()]
         assert broker.redis.zcard(f"rq:wip:{NORMAL}") == 0
 
     def test_a_job_without_a_status_goes(self, broker):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from contextlib import closing, suppress
+from datetime import datetime, timedelta, timezone
 
 import psycopg2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from psycopg2 import IntegrityError
 from sqlalchemy import event, func, select, text
 
@@ -51,10 +54,10 @@ def test_it_says_the_same_as_through_a_session(sessions, a_task, a_worker):
         with begin("start") as session:
             (started,) = store.start_many(session, [str(task.id)], "w", ["example_task"])
         holder = store.Holder(started.attempt, "w")
-        end = store.Settlement(task.id, holder, Move.SUCCEED, Outcome.SUCCEEDED, result="[1]")
+        end = store.Settlement(str(task.id), holder, Move.SUCCEED, Outcome.SUCCEEDED, result="[1]")
         with begin("settle") as session:
             (settled,) = store.settle_many(session, [end])
-        assert (started.id, settled.id) == (task.id, task.id)
+        assert (started.id, settled.id) == (str(task.id), str(task.id))
         answers.append([each._replace(id=None) for each in (started, settled)])
 
     assert repr(answers[0]) == repr(answers[1])
@@ -142,6 +145,33 @@ def test_what_postgresql_cannot_store_is_said_so(sessions):
 @pytest.mark.parametrize("hot", [statements.START, statements.SETTLE], ids=lambda hot: hot.name)
 def test_a_plan_that_was_made_of_an_empty_table_goes_by_the_primary_key(plans, hot):
     assert set(re.findall(r"tasks_\w+", plans(hot))) == {"tasks_pkey"}
+
+
+ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+FIRST, LAST = datetime(2, 1, 1), datetime(9998, 1, 1)  # noqa: DTZ001  # Hypothesis adds the zone
+TIMES = st.datetimes(FIRST, LAST, timezones=ZONES)
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("text", WORDS | st.sampled_from(["NULL", "null", "", " ", "{}", '"', "\\", "\\'", "a,b"])),
+        ("integer", st.integers(-(2**31), 2**31 - 1)),
+        ("double precision", st.floats(allow_nan=False)),
+        ("timestamptz", TIMES),
+        ("boolean", st.booleans()),
+    ],
+)
+def test_an_array_arrives_as_it_was(sessions, kind, values):
+    with sessions.express("") as session, session._connection.cursor() as cursor:
+
+        @given(st.lists(values | st.none()))
+        def arrives(sent):
+            cursor.execute(f"SELECT %s::{kind}[]", [express.array(sent)])
+            assert cursor.fetchone() == (sent,)
+
+        arrives()
 
 
 def test_a_plan_is_made_once_per_connection(sessions):

@@ -52,7 +52,7 @@ class Life:
                 task = store.find(session, self.id)
                 held = Holder(task.attempt, "w")
                 wait = 60.0 if move.target is Status.SCHEDULED else None
-                end = Settlement(self.id, held, move, ENDS[move], wait=wait)
+                end = Settlement(str(self.id), held, move, ENDS[move], wait=wait)
                 assert store.settle_many(session, [end])
         if move is Move.CANCEL:
             actions.cancel(self.id)

@@ -35,7 +35,8 @@ def a_row(**columns: object) -> dict[str, object]:
 
 
 def word(task: Task, move: Move, outcome: Outcome, **more: object) -> Settlement:
-    return Settlement(task.id, Holder(task.attempt, task.worker_id or ""), move, outcome, **more)
+    holder = Holder(task.attempt, task.worker_id or "")
+    return Settlement(str(task.id), holder, move, outcome, **more)
 
 
 class TestInserting:
@@ -156,8 +157,8 @@ class TestSweeping:
         last, first = (a_task(Status.SCHEDULED, run_at=ago(seconds=s)) for s in (1, 9))
         later = a_task(Status.SCHEDULED, run_at=ago(seconds=-5))
 
-        assert [each.id for each in store.dispatch_due(session, 1)] == [first.id]
-        assert [each.id for each in store.dispatch_due(session, 10)] == [last.id]
+        assert [each.id for each in store.dispatch_due(session, 1)] == [str(first.id)]
+        assert [each.id for each in store.dispatch_due(session, 10)] == [str(last.id)]
 
         moved = store.find(session, first.id)
         assert (moved.status, moved.run_at) == (Status.PENDING, None)
@@ -167,8 +168,8 @@ class TestSweeping:
     def test_rows_that_another_scheduler_holds_are_left_to_it(self, sessions, a_task):
         mine, yours = (a_task(Status.SCHEDULED, run_at=ago(seconds=s)) for s in (2, 1))
         with sessions.begin() as one, sessions.begin() as other:
-            assert [each.id for each in store.dispatch_due(one, 1)] == [mine.id]
-            assert [each.id for each in store.dispatch_due(other, 9)] == [yours.id]
+            assert [each.id for each in store.dispatch_due(one, 1)] == [str(mine.id)]
+            assert [each.id for each in store.dispatch_due(other, 9)] == [str(yours.id)]
 
     @pytest.mark.parametrize("status", [Status.SCHEDULED, Status.PENDING])
     def test_an_expired_task_is_cancelled_and_the_audit_says_from_where(
@@ -178,7 +179,7 @@ class TestSweeping:
         in_time = a_task(status, expires_at=ago(seconds=-60))
         running = a_task(Status.RUNNING, expires_at=ago(seconds=1))
 
-        assert [each.id for each in store.expire(session, 10)] == [late.id]
+        assert [each.id for each in store.expire(session, 10)] == [str(late.id)]
 
         assert store.find(session, late.id).status is Status.CANCELLED
         assert store.find(session, in_time.id).status is status
@@ -199,7 +200,7 @@ class TestStarting:
 
         started = store.start_many(session, [str(fresh.id), str(again.id)], "w", KINDS)
 
-        assert {each.id: each.attempt for each in started} == {fresh.id: 1, again.id: 3}
+        assert {each.id: each.attempt for each in started} == {str(fresh.id): 1, str(again.id): 3}
         task = store.find(session, again.id)
         assert (task.status, task.attempt, task.worker_id) == (Status.RUNNING, 3, "w")
         assert task.started_at > again.pending_since
@@ -214,7 +215,9 @@ class TestStarting:
         started = store.start_many(session, [str(task.id)], "w", KINDS)
 
         assert started == [
-            store.Started(task.id, "example_task", '{"b": 1}', "q", "high", 3, 7.5, 5, 1, 1, "r-9")
+            store.Started(
+                str(task.id), "example_task", '{"b": 1}', "q", "high", 3, 7.5, 5, 1, 1, "r-9"
+            )
         ]
 
     @pytest.mark.parametrize("status", sorted(set(Status) - {Status.PENDING}))
@@ -288,7 +291,7 @@ class TestSettling:
 
         settled = store.settle_many(session, [word(task, move, outcome, **more)])
 
-        assert [(each.id, each.status) for each in settled] == [(task.id, move.target)]
+        assert [(each.id, each.status) for each in settled] == [(str(task.id), move.target)]
         after = store.find(session, task.id)
         assert after.status is move.target
         assert (after.finished_at is not None) == (move.target in (Status.SUCCEEDED, Status.FAILED))
@@ -331,7 +334,7 @@ class TestSettling:
 
         settled = store.settle_many(
             session,
-            [Settlement(task.id, each, Move.FAIL, Outcome.FAILED) for each in strangers],
+            [Settlement(str(task.id), each, Move.FAIL, Outcome.FAILED) for each in strangers],
         )
 
         assert settled == []
@@ -352,8 +355,8 @@ class TestSettling:
         )
 
         assert {each.id: each.status for each in settled} == {
-            good.id: Status.SUCCEEDED,
-            bad.id: Status.SCHEDULED,
+            str(good.id): Status.SUCCEEDED,
+            str(bad.id): Status.SCHEDULED,
         }
         assert store.find(session, gone.id).status is Status.CANCELLED
 
