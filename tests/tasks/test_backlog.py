@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import event, text
@@ -21,7 +21,7 @@ def place(task) -> Place:
 
 
 def ids(found) -> list[object]:
-    return [each.delivery.id for each in found]
+    return [UUID(each.delivery.id) for each in found]
 
 
 class TestQueues:
