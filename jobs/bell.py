@@ -42,10 +42,15 @@ class Bell:
             self._channel = None
 
     def rung(self) -> set[str]:
-        """The queues that something was pushed to since the last look. Raises redis-py's errors."""
+        """The queues that something was pushed to since the last look. Raises redis-py's errors.
+
+        To be asked once the descriptor is readable.
+        """
         queues: set[str] = set()
-        while self._channel is not None and self._channel.connection.can_read(timeout=0):
+        more = self._channel is not None
+        while more:
             message = self._channel.get_message(timeout=0)
+            more = self._channel.connection.can_read(timeout=0)
             if not message or not isinstance(message["data"], bytes):
                 continue
             text = message["data"].decode(errors="replace")

@@ -10,6 +10,8 @@ from typing import NamedTuple
 SOON = 0.03  # seconds within which a claimed task should begin
 FURTHEST = 200  # ordinary tasks ahead of one horse, however short they are
 MEMORY = 0.1  # weight of the latest task in the average
+BRISK = 500  # ordinary tasks that end in a second
+COUNTED = 0.1  # seconds over which they are counted
 
 
 class Ahead(NamedTuple):
@@ -25,6 +27,8 @@ class Pace:
     def __init__(self) -> None:
         self._ordinary: float | None = None  # seconds
         self._waiting: float | None = None
+        self._ended, self._since = 0, 0.0  # ordinary tasks, and the moment from which they count
+        self._brisk = False
 
     def note(self, seconds: float, *, waiting: bool) -> None:
         """A task took this long."""
@@ -32,6 +36,15 @@ class Pace:
             self._waiting = _average(self._waiting, seconds)
         else:
             self._ordinary = _average(self._ordinary, seconds)
+            self._ended += 1
+
+    def is_brisk(self, now: float) -> bool:
+        """Whether so many tasks end that some always come together; `now` is monotonic."""
+        passed = now - self._since
+        if passed >= COUNTED:
+            self._brisk = self._ended >= BRISK * passed
+            self._ended, self._since = 0, now
+        return self._brisk
 
     def ahead(self) -> Ahead:
         """How much may be claimed ahead now."""

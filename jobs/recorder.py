@@ -1,4 +1,4 @@
-"""Puts outcomes on record beside the worker's loop, so that it need not wait for a commit."""
+"""Puts outcomes on record; under load beside the worker's loop, so that it waits for no commit."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,11 +18,25 @@ class Recorded(NamedTuple):
     shown: bool
 
 
-class Recorder:
-    """Settles one set at a time on a thread of its own; `wake` is called there when it is over."""
+def record(outbox: Outbox, mirror: Mirror | None) -> Recorded:
+    """Settle what has been held longest, then tell the mirror, if there is one.
 
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
+    Raises `DatabaseUnavailable`; what is not on record is in the outbox as before.
+    """
+    done = outbox.settle_some()
+    try:
+        if mirror is not None:
+            mirror.show_ended(done)
+    except RedisError as error:
+        return Recorded(done, error, shown=True)
+    return Recorded(done, None, shown=mirror is not None)
+
+
+class Recorder:
+    """Records one set at a time on a thread of its own; `over` is called there when it is over."""
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._over = over
         self._thread: ThreadPoolExecutor | None = None
         self._set: Future[Recorded] | None = None
 
@@ -37,11 +51,11 @@ class Recorder:
         return self._set is not None and self._set.done()
 
     def begin(self, outbox: Outbox, mirror: Mirror | None) -> None:
-        """Begin to settle what is held; the mirror is told afterwards, if there is one."""
+        """Begin to `record` what is held."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
-        self._set = self._thread.submit(_record, outbox, mirror)
-        self._set.add_done_callback(lambda _: self._wake())
+        self._set = self._thread.submit(record, outbox, mirror)
+        self._set.add_done_callback(lambda _: self._over())
 
     def result(self) -> Recorded:
         """Wait for the set's end, if there is one, and say what came of it.
@@ -56,13 +70,3 @@ class Recorder:
         if self._thread is not None:
             self._thread.shutdown()
             self._thread = None
-
-
-def _record(outbox: Outbox, mirror: Mirror | None) -> Recorded:
-    done = outbox.settle_some()
-    try:
-        if mirror is not None:
-            mirror.show_ended(done)
-    except RedisError as error:
-        return Recorded(done, error, shown=True)
-    return Recorded(done, None, shown=mirror is not None)

@@ -30,7 +30,7 @@ from jobs.intake import Intake
 from jobs.mirror import Mirror
 from jobs.mount import Mount
 from jobs.outage import Outage
-from jobs.recorder import Recorder
+from jobs.recorder import Recorded, Recorder, record
 from jobs.rq_job import Job
 from jobs.stable import Stable
 from jobs.workload import Workload
@@ -38,14 +38,14 @@ from tasks import catalog, leases
 from tasks.broker import Broker
 from tasks.database import sessions
 from tasks.errors import DatabaseUnavailable
-from tasks.store import Started
 
 log = logging.getLogger(__name__)
 
 TEND_EVERY = 0.2  # seconds between looks at what runs longer than that
-SOON = 0.2  # seconds that such a look may be postponed
+MOMENT = 0.02  # … after work was taken, in which housekeeping would be in its way
+SOON = 0.2  # … by which housekeeping may be put off for that
 LOOK_ROUND_EVERY = 1.0  # … at what changes rarely: suspension, queues, counts
-GATHER = 0.003  # … that horses with enough to do are left alone, so that larger sets form
+GATHER = 0.003  # … that everybody is left alone under load, so that larger sets form
 IDLE = 1.0  # longest sleep: a lost wake-up costs no more
 
 
@@ -97,7 +97,7 @@ class Worker(BaseWorker):
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._bell = Bell(broker.redis)
         self._bell_descriptor: int | None = None
-        self._recorder = Recorder(self._wake)
+        self._recorder = Recorder(self._on_recorded)
         self._database, self._redis = Outage("PostgreSQL"), Outage("Redis")
         self._stop_asked_at: float | None = None  # monotonic
         self._impatient = False  # asked twice: do not wait for what runs
@@ -118,7 +118,7 @@ class Worker(BaseWorker):
         self._registered = self._presented = self._suspended = False
         self._succeeded = self._failed = 0  # attempts of this life, for RQ's tools
         self._hungry = True  # there may be something to pop
-        self._renewed = self._tended = self._looked = 0.0
+        self._renewed = self._tended = self._looked = self._took = 0.0  # monotonic
 
     # -- the loop -----------------------------------------------------------------------------
 
@@ -148,21 +148,24 @@ class Worker(BaseWorker):
         self._record(now)
         if self._stop_asked_at is not None:
             self._wind_down(now)
-            took = False
         else:
             self._replace_horses()
-            took = self._take_work(now)
+            self._take_work(now)
         self._stable.kill_overdue()
-        self._keep_house(now, postponed=SOON if took else 0.0)
+        self._keep_house(now)
 
-    def _keep_house(self, now: float, postponed: float) -> None:
-        """Do what is done from time to time; what has just begun may be over in a moment."""
-        if self._database.over(now) and now - self._renewed >= self._renew_every() + postponed:
+    def _keep_house(self, now: float) -> None:
+        """Do what is done from time to time."""
+        if self._database.over(now) and now >= self._put_off(self._renewed + self._renew_every()):
             with self._database:
                 self._renew(now)
-        if now - self._tended >= TEND_EVERY + postponed:
+        if now >= self._put_off(self._tended + TEND_EVERY):
             self._tended = now
             self._tend(now)
+
+    def _put_off(self, due: float) -> float:
+        """When housekeeping that is due then is done: what was just taken may soon be over."""
+        return max(due, min(self._took + MOMENT, due + SOON)) if len(self._work) else due
 
     def _renew_every(self) -> float:
         third = self._terms.lease / 3
@@ -171,10 +174,10 @@ class Worker(BaseWorker):
     def _sleep(self) -> None:
         """Wait for a word of a horse, of Redis or of the system, or until something is due."""
         now = time.monotonic()
-        renewal = max(self._renewed + self._terms.lease / 3, self._database.until)
+        renewal = max(self._put_off(self._renewed + self._terms.lease / 3), self._database.until)
         due = [now + IDLE, self._stable.next_deadline(), renewal]
         if len(self._work):
-            due.append(self._tended + TEND_EVERY)
+            due.append(self._put_off(self._tended + TEND_EVERY))
         if len(self._work.outbox) and self._recorder.is_idle:
             due.append(self._database.until)
         if self._intake.undecided or (self._may_take() and any(self._work.places())):
@@ -185,26 +188,35 @@ class Worker(BaseWorker):
             elif descriptor == self._bell_descriptor:
                 self._answer_bell()
 
-    def _wake(self) -> None:
-        """Have the loop's sleep end; for other threads."""
-        with suppress(BlockingIOError):  # it is full: that wakes as well
-            os.write(self._wakeup[1], b"\0")
-
     def _record(self, now: float) -> None:
-        """Learn what is on record now, and have the next set put there."""
+        """Put what has ended on record: beside this loop where it comes in sets, else here."""
         if self._recorder.is_done:
             self._learn_what_is_on_record()
-        if len(self._work.outbox) and self._recorder.is_idle and self._database.over(now):
-            self._recorder.begin(self._work.outbox, self._mirror if self._redis.over(now) else None)
+        if not (len(self._work.outbox) and self._recorder.is_idle and self._database.over(now)):
+            return
+        mirror = self._mirror if self._redis.over(now) else None
+        if self._work.gathers():
+            self._recorder.begin(self._work.outbox, mirror)
+        else:
+            with self._database:
+                self._take_note(record(self._work.outbox, mirror))
+
+    def _on_recorded(self) -> None:
+        """End the loop's sleep if there is more to record, or an end to come to; on any thread."""
+        if len(self._work.outbox) or self._stop_asked_at is not None:
+            with suppress(BlockingIOError):  # it is full: that wakes as well
+                os.write(self._wakeup[1], b"\0")
 
     def _learn_what_is_on_record(self) -> None:
         with self._database:
-            recorded = self._recorder.result()
-            self._work.count(recorded.done)
-            if recorded.shown:
-                with self._redis:
-                    if recorded.trouble is not None:
-                        raise recorded.trouble
+            self._take_note(self._recorder.result())
+
+    def _take_note(self, recorded: Recorded) -> None:
+        self._work.count(recorded.done)
+        if recorded.shown:
+            with self._redis:
+                if recorded.trouble is not None:
+                    raise recorded.trouble
 
     def _replace_horses(self) -> None:
         """Fork as many horses as are missing, while no other thread runs."""
@@ -230,23 +242,23 @@ class Worker(BaseWorker):
         if self._redis.until > now and self._bell_descriptor is not None:
             self._take_down_bell()
 
-    def _take_work(self, now: float) -> bool:
-        """Take what can begin soon; whether anything was taken."""
-        if self._work.gathers():
-            return False
+    def _take_work(self, now: float) -> None:
+        """Take what can begin soon."""
+        if self._work.is_enough():
+            return
         places = self._work.places()
         if not (self._intake.undecided or (self._may_take() and any(places))):
-            return False
+            return
         if not (self._database.over(now) and self._redis.over(now)):
-            return False
-        claims: Sequence[Started] = ()
+            return
         with self._database, self._redis:
             claims, self._hungry = self._intake.take(*places)
             self._work.accept(claims)
+            if claims:
+                self._took = now
             if self._intake.lease_in_doubt:
                 self._intake.lease_in_doubt = False
                 self._renewed = 0.0
-        return bool(claims)
 
     def _may_take(self) -> bool:
         """Whether there may be something to pop, and it may be popped."""

@@ -49,9 +49,13 @@ class Workload:
             return 0, 0
         return self._stable.places(self._pace.ahead())
 
-    def gathers(self) -> bool:
-        """Whether the horses have enough to do for sets to form meanwhile."""
+    def is_enough(self) -> bool:
+        """Whether the horses have enough to do for some moments."""
         return not self._hand and self._stable.are_well_fed(self._pace.ahead())
+
+    def gathers(self) -> bool:
+        """Whether a moment's wait makes larger sets: there is enough to do, or much to be heard."""
+        return not self._hand and (self._pace.is_brisk(time.monotonic()) or self.is_enough())
 
     # -- down: from claim to horse ------------------------------------------------------------
 

@@ -66,7 +66,7 @@ class Scheduler(rq_scheduler.Scheduler):
         return 0
 
     def _look(self) -> Mapping[str, float]:
-        with sessions.begin() as session:
+        with sessions.express("") as session:
             found = agenda.look(session)
         self._attention.note(found.now)
         return found.due

@@ -56,7 +56,7 @@ def _read_on(broker: Broker, reading: Reading, queues: Sequence[Queue]) -> tuple
     deadline = time.monotonic() + (EFFORT_AFTER_A_LOSS if urgent else USUAL_EFFORT)
     reading.places = {queue: reading.places.get(queue, START) for queue in queues}
     pushed = 0
-    while True:
+    while reading.places:
         with sessions.begin() as session:
             found = backlog.after(
                 session,
@@ -70,3 +70,4 @@ def _read_on(broker: Broker, reading: Reading, queues: Sequence[Queue]) -> tuple
         done = len(found) < BATCH
         if done or time.monotonic() >= deadline:
             return pushed, done
+    return pushed, True

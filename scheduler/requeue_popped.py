@@ -2,9 +2,11 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tasks import backlog, inspection, leases
+from tasks.backlog import Waiting
 from tasks.broker import Broker, as_bytes
 from tasks.database import sessions
 
@@ -30,9 +32,10 @@ def requeue_popped(broker: Broker, watch: Watch) -> int:
         alive = leases.alive(session)
     dead = _the_dead(watch, set(popped), alive)
     lost = _lost(watch, popped, dead)
-    everything = {as_bytes(id) for ids in lost.values() for id in ids}
-    with sessions.begin() as session:
-        waiting = backlog.pending(session, inspection.as_ids(everything))
+    waiting: Sequence[Waiting] = ()
+    if everything := {as_bytes(id) for ids in lost.values() for id in ids}:
+        with sessions.begin() as session:
+            waiting = backlog.pending(session, inspection.as_ids(everything))
     if waiting:
         broker.queue([each.delivery._replace(front=True) for each in waiting])
     for worker_id, ids in lost.items():

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Double, Select, func, literal, select
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
+from tasks.express import Express, Hot, execute
 from tasks.lifecycle import Move, Status
 from tasks.models import Schedule, ScheduleFire, Task, Worker, tally_deltas
 from tasks.policies import FireOutcome
@@ -46,12 +47,14 @@ class Agenda(NamedTuple):
     due: dict[str, float]  # as in `DUE`; what is never owed is left out
 
 
-# Made once: building it would cost more than running it.
-LOOK = select(sql_cast(func.extract("epoch", func.clock_timestamp()), Double), *DUE.values())
+LOOK = Hot(
+    "look_at_agenda",
+    select(sql_cast(func.extract("epoch", func.clock_timestamp()), Double), *DUE.values()),
+)
 
 
-def look(session: Session) -> Agenda:
+def look(session: Session | Express) -> Agenda:
     """Ask for everything at once."""
-    now, *ahead = session.connection().execute(LOOK).one()
+    ((now, *ahead),) = execute(session, LOOK, {})
     due = {name: float(each) for name, each in zip(DUE, ahead, strict=True) if each is not None}
     return Agenda(now, due)

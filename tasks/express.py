@@ -47,8 +47,9 @@ class Hot:
         written = cast(Numbering, cast(ClauseElement, statement).compile(dialect=_dialect))
         types = [each.type.compile(_dialect) for each in written.given.values()]
         given = [f"%({key})s" for key in written.given]
-        self.preparation = f"PREPARE {name} ({', '.join(types)}) AS {written}"
-        self.execution = f"EXECUTE {name} ({', '.join(given)})"
+        accepted = f" ({', '.join(types)})" if types else ""
+        self.preparation = f"PREPARE {name}{accepted} AS {written}"
+        self.execution = f"EXECUTE {name}" + (f" ({', '.join(given)})" if given else "")
         typed = [f"CAST({value} AS {type})" for value, type in zip(given, types, strict=True)]
         self.unprepared = re.sub(
             r"\$([0-9]+)", lambda n: typed[int(n[1]) - 1], str(written).replace("%", "%%")

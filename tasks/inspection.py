@@ -12,6 +12,15 @@ from tasks.broker import ENTRY_POINT, POPPED, POPPERS, as_text, rq_queue
 MARKER = "dtq:epoch"  # gone when Redis lost its memory
 JOB = "rq:job:"
 STARTED = "rq:wip:"  # + queue: RQ's registry of jobs that run
+# ARGV: cursor, pattern, how many keys to look at. Those with a time to live are not worth telling.
+SCAN = """
+local found = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
+local lasting = {}
+for _, key in ipairs(found[2]) do
+  if redis.call('TTL', key) == -1 then lasting[#lasting + 1] = key end
+end
+return {found[1], lasting}
+"""
 ENDED = ("rq:finished:", "rq:failed:")  # + queue: the same of ended ones, sorted by when to go
 
 
@@ -80,9 +89,13 @@ def forget_popper(redis: Redis, worker_id: str) -> None:
 
 
 def scan_jobs(redis: Redis, cursor: int, count: int) -> tuple[int, list[UUID]]:
-    """Some jobs whose ids could be tasks, and the cursor for the next; 0 after the last."""
-    cursor, keys = cast(tuple[int, list[bytes]], redis.scan(cursor, match=JOB + "*", count=count))
-    return cursor, [id for id in as_ids(key[len(JOB) :] for key in keys) if id.version == 7]
+    """Some jobs that stay for ever and whose ids could be tasks, and the cursor for the next.
+
+    The cursor is 0 after the last.
+    """
+    answer = cast(list[Any], redis.eval(SCAN, 0, str(cursor), JOB + "*", str(count)))
+    ids = as_ids(key[len(JOB) :] for key in answer[1])
+    return int(answer[0]), [id for id in ids if id.version == 7]
 
 
 def lasting(redis: Redis, ids: Sequence[UUID]) -> dict[UUID, bool]:

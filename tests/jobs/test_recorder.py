@@ -42,7 +42,7 @@ def holding(*tasks: Task) -> Outbox:
     return outbox
 
 
-def test_it_wakes_and_tells_what_is_on_record(
+def test_it_says_when_it_is_over_and_tells_what_is_on_record(
     recorder: Recorder, over: threading.Event, sessions: Sessions, a_task: Callable[..., Task]
 ) -> None:
     task = a_task(status=Status.RUNNING)

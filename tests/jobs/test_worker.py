@@ -347,22 +347,6 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_commit_that_is_held_up_holds_up_no_start(
-    a_running_worker: Start, sessions: Sessions
-) -> None:
-    a_running_worker(worker_lease=60)
-    held = submit("sleep", seconds=0.3)
-    becomes(held, Status.RUNNING)
-    with sessions.begin() as session:
-        session.get(Task, held, with_for_update=True)  # its end cannot be written now
-        began = time.monotonic()
-        eventually(lambda: time.monotonic() - began > 0.6)
-        for _ in range(3):
-            becomes(submit("sleep", seconds=0.2), Status.RUNNING, within=1)
-
-    assert finished(held).status is Status.SUCCEEDED
-
-
 def test_a_stock_rq_worker_runs_tasks_right(
     environ: dict[str, str], sessions: Sessions, redis_url: str
 ) -> None:
