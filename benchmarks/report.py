@@ -19,6 +19,7 @@ UNITS = {
     "p50_ms": "p50 ms",
     "p95_ms": "p95 ms",
     "p99_ms": "p99 ms",
+    "started_p50_ms": "created → started, p50 ms",
     "share_of_ideal": "share of the ideal",
     "slowest_query_p95_ms": "slowest query, p95 ms",
     "redis_bytes_per_pending": "Redis bytes per pending task",

@@ -65,7 +65,7 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
         post(port, system.submission(), seconds=min(1, sizes.submit_seconds))
         stage.settle()
         single = post(port, system.submission(), seconds=0.6 * sizes.submit_seconds)
-        batches = post(port, system.batch(), connections=4, requests=sizes.batches)
+        batches = post(port, system.batch(), connections=4, requests=2 * sizes.batches)
         stage.settle()
         count = unfinished(place)
         crew.start(system.workers(place))

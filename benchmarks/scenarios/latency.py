@@ -24,8 +24,9 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
         stage.settle()
         seen = post(port, system.submission(), rate=RATE, seconds=sizes.latency_seconds)
         until_recorded(crew, system, place, sizes.warm_up + seen.answers)
-        took = system.latencies(place)[sizes.warm_up :]
-    return {f"p{share}_ms": 1000 * percentile(took, share / 100) for share in (50, 95, 99)}
+        started, finished = zip(*system.latencies(place)[sizes.warm_up :], strict=True)
+    took = {f"p{share}_ms": 1000 * percentile(finished, share / 100) for share in (50, 95, 99)}
+    return {**took, "started_p50_ms": 1000 * percentile(started, 0.5)}
 
 
 LATENCY = Scenario(

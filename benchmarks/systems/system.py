@@ -62,13 +62,12 @@ class System:
         """Path and body of the request that submits one no-op task."""
         return {"path": "/tasks", "body": NOTHING}
 
-    def latencies(self, place: Place) -> list[float]:
-        """Seconds from created to finished of each task, in the order of creation."""
-        rows = place.query(
-            "SELECT extract(epoch FROM finished_at - created_at)::float8 FROM tasks"
-            " ORDER BY created_at"
+    def latencies(self, place: Place) -> list[tuple[float, float]]:
+        """Seconds from created to started and to finished of each task, by order of creation."""
+        return place.query(
+            "SELECT extract(epoch FROM started_at - created_at)::float8,"
+            " extract(epoch FROM finished_at - created_at)::float8 FROM tasks ORDER BY created_at"
         )
-        return [seconds for (seconds,) in rows]
 
     # How the peers run: their environment's Python, in the folder of their modules.
 
