@@ -1,7 +1,7 @@
 """The worker: an RQ worker whose tasks are rows, claimed and settled in sets.
 
-One turn of its loop hears the horses, has settled what ended, tends what runs, and takes as much
-new work as can begin soon. Nothing waits for a set to fill; sets form by themselves under load.
+One turn of its loop hears the horses, puts what ended on record, tends what runs, and takes as much
+new work as can begin soon. With little to do nothing waits for a set to fill; under load sets form.
 """
 
 import logging
