@@ -14,6 +14,8 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
+from api.interrupt import Interrupt
+
 if TYPE_CHECKING:
     from settings import Settings
 
@@ -30,7 +32,7 @@ def serve(settings: Settings) -> None:
         before=hold_signals, after_in_parent=let_signals_through, after_in_child=forget_handlers
     )
     gc.freeze()  # what is loaded stays: web processes share it, and nobody searches it at the end
-    Granian(
+    server = Granian(
         "wsgi:app",
         interface=Interfaces.WSGI,
         address=settings.api_host,
@@ -49,7 +51,9 @@ def serve(settings: Settings) -> None:
             "formatters": {},
             "loggers": {name: {} for name in LOGGERS},
         },
-    ).serve()
+    )
+    server.main_loop_interrupt = Interrupt()
+    server.serve()
 
 
 def refuse_taken_port(host: str, port: int) -> None:
