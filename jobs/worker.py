@@ -20,9 +20,6 @@ from typing import Any
 from uuid import uuid4
 
 from redis.exceptions import RedisError
-from rq import worker_registration
-from rq.suspension import is_suspended
-from rq.worker import BaseWorker, WorkerStatus
 
 from jobs.bell import Bell
 from jobs.horse import HorseTerms
@@ -31,7 +28,7 @@ from jobs.mirror import Mirror
 from jobs.mount import Mount
 from jobs.outage import Outage
 from jobs.recorder import Recorded, Recorder, record
-from jobs.rq_job import Job
+from jobs.rq_worker import RQWorker
 from jobs.stable import Stable
 from jobs.workload import Workload
 from tasks import catalog, leases
@@ -72,22 +69,11 @@ def unique_name() -> str:
     return f"{host}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
-class Worker(BaseWorker):
+class Worker(RQWorker):
     """Visible to RQ's tools; decides nothing by what RQ thinks."""
 
-    job_class = Job
-
     def __init__(self, broker: Broker, terms: WorkerTerms) -> None:
-        super().__init__(
-            [],
-            name=unique_name(),
-            connection=broker.redis,
-            job_class=Job,
-            serializer="rq.serializers.JSONSerializer",
-            worker_ttl=max(2, int(terms.lease)),
-            prepare_for_work=False,  # it would ask Redis, which may be away
-        )
-        self.hostname, self.pid, self.ip_address = socket.gethostname(), os.getpid(), ""
+        super().__init__(broker.redis, unique_name(), lease=terms.lease)
         self._broker, self._terms = broker, terms
         self._stable = Stable(
             terms.concurrency, terms.horse, max_tasks=terms.max_tasks, max_memory=terms.max_memory
@@ -103,19 +89,14 @@ class Worker(BaseWorker):
         self._impatient = False  # asked twice: do not wait for what runs
         self._begin_life()
 
-    @property
-    def connection_timeout(self) -> int:
-        """RQ would stretch the client's timeout to minutes; ours is set on purpose."""
-        return 0
-
     def _begin_life(self) -> None:
         """Start over as a new incarnation, with nothing in hand."""
-        self.name = unique_name()
+        self.be_called(unique_name())
         terms = self._terms
         self._intake = Intake(self._broker, self.name, terms.only_queues, weighted=terms.weighted)
         self._work = Workload(self.name, self._stable, terms.max_crashes)
         self._mirror = Mirror(self._broker, self.name, terms.keep_finished)
-        self._registered = self._presented = self._suspended = False
+        self._registered = False
         self._succeeded = self._failed = 0  # attempts of this life, for RQ's tools
         self._hungry = True  # there may be something to pop
         self._renewed = self._tended = self._looked = self._took = 0.0  # monotonic
@@ -238,7 +219,7 @@ class Worker(BaseWorker):
                 self._work.show_started(self._mirror)
                 if now - self._looked >= LOOK_ROUND_EVERY:
                     self._looked = now
-                    self._present()
+                    self._look_round()
         if self._redis.until > now and self._bell_descriptor is not None:
             self._take_down_bell()
 
@@ -263,7 +244,7 @@ class Worker(BaseWorker):
     def _may_take(self) -> bool:
         """Whether there may be something to pop, and it may be popped."""
         stopping = self._stop_asked_at is not None
-        return self._hungry and self._registered and not self._suspended and not stopping
+        return self._hungry and self._registered and not self.is_suspended and not stopping
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -318,40 +299,23 @@ class Worker(BaseWorker):
         self._begin_life()
         self._stable.fill()
 
-    def _present(self) -> None:
-        """Show this worker to RQ's tools. Raises redis-py's errors."""
+    def _look_round(self) -> None:
+        """Hang the bell, learn the queues, be seen by RQ's tools. Raises redis-py's errors."""
         if self._bell_descriptor is None:
             self._bell.hang(self.name)
             self._bell_descriptor = self._bell.descriptor
             if self._bell_descriptor is not None:
                 self._poll.register(self._bell_descriptor, select.POLLIN)
             self._hungry = True  # what was pushed meanwhile rang no bell
-        changed = self._intake.learn_queues()
-        if changed:
+        if self._intake.learn_queues():
             self._hungry = True
-            self.queues = [
-                self.queue_class(name, self.connection, job_class=Job, serializer=self.serializer)
-                for name in self._intake.queues
-            ]
-        if not self._presented or not self.connection.exists(self.key):
-            self.ip_address = str(self.connection.client_info()["addr"]).rpartition(":")[0]
-            self.register_birth()
-            self._presented = True
-        elif changed:
-            worker_registration.register(self)
-            self.connection.hset(self.key, "queues", ",".join(self.queue_names()))
-        self._suspended = bool(is_suspended(self.connection, self))
-        busy = WorkerStatus.BUSY if len(self._work) else WorkerStatus.IDLE
-        self.set_state(WorkerStatus.SUSPENDED if self._suspended else busy)
-        done: list[str | int] = [
-            "successful_job_count",
-            self._succeeded,
-            "failed_job_count",
-            self._failed,
-        ]
-        self.connection.hset(self.key, items=done)
-        self.heartbeat()
-        if not self._suspended:
+        self.present(
+            self._intake.queues,
+            is_busy=len(self._work) > 0,
+            succeeded=self._succeeded,
+            failed=self._failed,
+        )
+        if not self.is_suspended:
             self._hungry = True  # a lost wake-up costs no more than this look round
 
     def _answer_bell(self) -> None:

@@ -83,6 +83,7 @@ def a_running_worker(
             process.tell(signal.SIGCONT)
             process.tell(signal.SIGKILL)
             process.ends()
+        sys.stdout.write(process.says())  # shown by pytest where the test has failed
 
 
 def submit(do: str = "succeed", *, kind: str = "obey", **more: Any) -> UUID:
