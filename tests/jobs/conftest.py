@@ -126,3 +126,17 @@ def becomes(task_id: UUID, status: Status, within: float = 10) -> Task:
         return task
 
     return eventually(there, within=within)
+
+
+def begun(task_id: UUID) -> Task:
+    """The task, once its handler runs: one that is ordered to say so.
+
+    A task is RUNNING from its claim on, a moment before a horse reads of it.
+    """
+
+    def said() -> Task:
+        task = look(task_id)
+        assert task.progress is not None, f"it is {task.status}"
+        return task
+
+    return eventually(said)

@@ -14,7 +14,7 @@ from dev.servers import Postgres
 from tasks import database
 from tasks.lifecycle import Status
 from tests.conftest import ROOT, sqlalchemy_url
-from tests.jobs.conftest import Process, becomes, finished, look, submit
+from tests.jobs.conftest import Process, begun, finished, look, submit
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def test_an_outcome_is_spooled_and_replayed(
 ) -> None:
     spool = tmp_path / "spool"
     worker = a_running_worker(worker_lease=60, shutdown_grace=3, spool_dir=spool)
-    task_id = submit("sleep", seconds=2)
-    becomes(task_id, Status.RUNNING)
+    task_id = submit("say", seconds=2)
+    begun(task_id)
 
     own_postgres.stop("immediate")
     worker.tell(signal.SIGTERM)

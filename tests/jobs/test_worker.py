@@ -22,7 +22,16 @@ from tasks.database import Sessions, note_pending
 from tasks.lifecycle import Outcome, Priority, Status
 from tasks.models import Attempt, AuditEntry, Task, Worker
 from tests.eventually import eventually
-from tests.jobs.conftest import ROOT, Process, becomes, database_session, finished, look, submit
+from tests.jobs.conftest import (
+    ROOT,
+    Process,
+    becomes,
+    begun,
+    database_session,
+    finished,
+    look,
+    submit,
+)
 
 Start = Callable[..., Process]
 
@@ -485,8 +494,8 @@ def test_an_idle_worker_renews_a_lease_that_is_shorter_than_its_sleep(
 
 def test_a_stopping_worker_lets_running_tasks_finish(a_running_worker: Start) -> None:
     worker = a_running_worker()
-    task_id = submit("sleep", seconds=1.5)
-    becomes(task_id, Status.RUNNING)
+    task_id = submit("say", seconds=1.5)
+    begun(task_id)
 
     worker.tell(signal.SIGTERM)
 
@@ -498,8 +507,8 @@ def test_what_is_unfinished_after_the_grace_period_is_given_back_uncounted(
     a_running_worker: Start, broker: Broker
 ) -> None:
     worker = a_running_worker(shutdown_grace=0.5)
-    task_id = submit("sleep", seconds=60)
-    becomes(task_id, Status.RUNNING)
+    task_id = submit("say", seconds=60)
+    begun(task_id)
 
     worker.tell(signal.SIGTERM)
 
@@ -514,8 +523,8 @@ def test_what_is_unfinished_after_the_grace_period_is_given_back_uncounted(
 
 def test_a_second_signal_ends_the_grace_period(a_running_worker: Start) -> None:
     worker = a_running_worker(shutdown_grace=60)
-    task_id = submit("sleep", seconds=60)
-    becomes(task_id, Status.RUNNING)
+    task_id = submit("say", seconds=60)
+    begun(task_id)
 
     worker.tell(signal.SIGTERM)
     eventually(lambda: worker_row_is_stopping())
