@@ -10,6 +10,7 @@ from rq.suspension import is_suspended
 from rq.worker import BaseWorker, WorkerStatus
 
 from jobs.rq_job import Job
+from tasks.failpoints import reach
 
 
 class RQWorker(BaseWorker):
@@ -69,5 +70,7 @@ class RQWorker(BaseWorker):
         # The name is ours alone: if there is a worker of it, the answer to an earlier
         # registration was lost, and RQ would refuse another.
         self.connection.unlink(self.key)
+        reach("present", "before")
         self.register_birth()
+        reach("present", "after")
         self._is_registered = True

@@ -252,7 +252,7 @@ class Worker(RQWorker):
         """Keep the lease; without a life, begin one. Raises `DatabaseUnavailable`."""
         lease = timedelta(seconds=self._terms.lease)
         if not self._registered:
-            with sessions.begin() as session:
+            with sessions.begin("register") as session:
                 leases.register(
                     session,
                     self.name,

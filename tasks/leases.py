@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import delete, func, literal_column, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from tasks.lifecycle import Status
@@ -26,17 +27,20 @@ def register(
     concurrency: int,
     lease: timedelta,
 ) -> None:
-    """Begin a worker's life."""
-    session.add(
-        Worker(
+    """Begin a worker's life; again, if the answer to that was lost."""
+    expires_at = func.now() + lease
+    session.execute(
+        insert(Worker)
+        .values(
             id=worker_id,
             host=host,
             pid=pid,
             queues=list(queues),
             kinds=list(kinds),
             concurrency=concurrency,
-            expires_at=func.now() + lease,
+            expires_at=expires_at,
         )
+        .on_conflict_do_update(index_elements=[Worker.id], set_={"expires_at": expires_at})
     )
 
 

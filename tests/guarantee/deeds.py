@@ -15,7 +15,7 @@ import redis
 
 from tasks import failpoints
 
-OF_REDIS = frozenset({"push", "pop", "mirror"})
+OF_REDIS = frozenset({"push", "pop", "mirror", "present"})
 
 
 class Deed(StrEnum):

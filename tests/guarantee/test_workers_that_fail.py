@@ -198,3 +198,22 @@ def test_nothing_is_lost(aftermaths: dict[Case, Aftermath], case: Case) -> None:
         assert task.result == task.attempt
         assert 1 <= len(executions) <= len(attempts)
         assert len(set(executions)) == len(executions)
+
+
+@pytest.mark.parametrize("deed", [Deed.CUT_OFF, Deed.LOSE_ANSWER])
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", ["register", "present"])
+def test_a_worker_that_was_not_answered_at_its_birth_works(
+    servers: Servers, tmp_path: Path, step: str, moment: str, deed: Deed
+) -> None:
+    queue = f"born-{step}-{moment}-{deed}"
+    failing = Failing(step, moment, deed, tmp_path / "it happened")
+    worker = WARM.Process(target=be_a_worker, args=(servers, failing, tmp_path / "log", queue))
+    worker.start()
+    try:
+        task = actions.submit(Submission(name="obey", queue_name=queue))
+        eventually(lambda: all_finished([task.id]), within=20)
+    finally:
+        end(worker)
+    assert failing.mark.exists()
+    assert "Traceback" not in (tmp_path / "log").read_text()

@@ -35,6 +35,14 @@ def test_a_life_begins_with_a_whole_lease(session):
     assert (worker.host, worker.pid, worker.queues, worker.kinds) == ("h", 7, ["q"], ["k"])
 
 
+def test_a_life_begins_once_however_often_the_answer_is_lost(session):
+    register(session, lease=LEASE / 2)
+    register(session)
+
+    assert left(session) == LEASE
+    assert leases.alive(session) == {"w"}
+
+
 def test_renewing_extends_the_lease_and_adds_what_was_done(session, a_worker):
     a_worker("w", lease=1, succeeded=5, failed=1)
 
