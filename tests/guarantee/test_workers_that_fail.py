@@ -211,7 +211,8 @@ def test_a_worker_that_was_not_answered_at_its_birth_works(
     worker = WARM.Process(target=be_a_worker, args=(servers, failing, tmp_path / "log", queue))
     worker.start()
     try:
-        task = actions.submit(Submission(name="obey", queue_name=queue))
+        lasting = {"do": "sleep", "seconds": 1.5}  # until the worker has looked round again
+        task = actions.submit(Submission(name="obey", payload=lasting, queue_name=queue))
         eventually(lambda: all_finished([task.id]), within=20)
     finally:
         end(worker)
