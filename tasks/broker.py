@@ -25,6 +25,7 @@ from tasks.catalog import QUEUE_NAME
 from tasks.errors import BrokerUnavailable, UnfitServer
 from tasks.failpoints import reach
 from tasks.lifecycle import Priority
+from tasks.wires import Wires
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,18 @@ for _, each in ipairs(cjson.decode(ARGV[6])) do
   end
 end
 """
+
+
+def _push_call(
+    group: tuple[str, str, float, str], members: Sequence["Delivery"], now: str
+) -> tuple[list[str], list[Any]]:
+    """The keys and arguments of `PUSH` for members of one queue."""
+    queue, name, timeout, where = group
+    ids = [member.id for member in members]
+    if where == "front":  # LPUSH turns the order round: fill from the last to the first
+        ids.reverse()
+    keys = [f"rq:queue:{queue}", "rq:queues"]
+    return keys, [queue, name, max(1, int(timeout)), now, where, *ids]
 
 
 class Delivery(NamedTuple):
@@ -224,6 +237,7 @@ class Broker:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._breaker = Breaker()
+        self._wires = Wires(redis.connection_pool)
         self._push = redis.register_script(PUSH)
         self._pop = redis.register_script(POP)
         self._ended = redis.register_script(ENDED)
@@ -281,28 +295,12 @@ class Broker:
             return delivery.queue, delivery.name, delivery.timeout, where
 
         if len(deliveries) == 1:
-            return cast(int, self._send_group(self.redis, group(deliveries[0]), deliveries, now))
+            call = _push_call(group(deliveries[0]), deliveries, now)
+            return cast(int, self._wires.run(self._push, *call))
         with self.redis.pipeline(transaction=False) as pipeline:
             for key, members in groupby(deliveries, group):
-                self._send_group(pipeline, key, list(members), now)
+                self._push(*_push_call(key, list(members), now), client=pipeline)
             return sum(pipeline.execute())
-
-    def _send_group(
-        self,
-        client: Redis,
-        key: tuple[str, str, float, str],
-        members: Sequence[Delivery],
-        now: str,
-    ) -> Any:
-        queue, name, timeout, where = key
-        ids = [member.id for member in members]
-        if where == "front":  # LPUSH turns the order round: fill from the last to the first
-            ids.reverse()
-        return self._push(
-            keys=[f"rq:queue:{queue}", "rq:queues"],
-            args=[queue, name, max(1, int(timeout)), now, where, *ids],
-            client=client,
-        )
 
     def announce_finished(self, ids: Iterable[str]) -> None:
         """Wake whoever waits for these tasks, in any process. Never raises: they also look."""
@@ -336,9 +334,10 @@ class Broker:
         that leave the popped set: they were started or refused.
         """
         reach("pop", "before")
-        found = self._pop(
-            keys=[POPPED + worker_id, *(f"rq:queue:{queue}" for queue in queues)],
-            args=[ordinary, waiting, len(waiting_kinds), *waiting_kinds, *map(as_bytes, leave)],
+        found = self._wires.run(
+            self._pop,
+            [POPPED + worker_id, *(f"rq:queue:{queue}" for queue in queues)],
+            [ordinary, waiting, len(waiting_kinds), *waiting_kinds, *map(as_bytes, leave)],
         )
         reach("pop", "after")
         return [as_text(id) for id in cast(list[bytes], found)]
@@ -354,7 +353,8 @@ class Broker:
         stamp = int(now.timestamp())
         said = orjson.dumps([tuple(end) for end in ends])
         reach("mirror", "before")
-        self._ended(keys=[], args=[stamp, stamp + ttl, ttl, worker_id, utcformat(now), said])
+        args = [stamp, stamp + ttl, ttl, worker_id, utcformat(now), said]
+        self._wires.run(self._ended, [], args)
         reach("mirror", "after")
 
     def popped_by(self, worker_id: str) -> list[str]:

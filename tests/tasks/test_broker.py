@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from uuid import UUID
 
 import pytest
@@ -156,17 +156,21 @@ class TestWhenRedisIsAway:
         came = []
 
         def hesitate() -> None:
-            while True:
-                connection, _ = server.accept()
-                came.append(connection.recv(10_000))
-                time.sleep(0.15)
-                connection.close()
+            with suppress(OSError):  # the server is shut down
+                while True:
+                    connection, _ = server.accept()
+                    came.append(connection.recv(10_000))
+                    time.sleep(0.15)
+                    connection.close()
 
         with closing(socket.create_server(("127.0.0.1", 0))) as server:
-            threading.Thread(target=hesitate, daemon=True).start()
+            thread = threading.Thread(target=hesitate)
+            thread.start()
             port = server.getsockname()[1]
             with closing(connect(f"redis://127.0.0.1:{port}/0", patience=2)) as client:
                 assert not Broker(client).push([a_delivery()])
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
         assert len(came) == 1
 
     def test_each_life_of_redis_has_its_own_name(self, own_redis):
