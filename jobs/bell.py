@@ -2,9 +2,9 @@
 
 import json
 import logging
-from typing import Any
 
 from redis import Redis
+from redis.connection import Connection
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from tasks.broker import WAKE
@@ -15,31 +15,34 @@ SHUTDOWN = "shutdown"  # RQ's command to stop a worker, `send_shutdown_command`
 
 
 class Bell:
-    """A subscription; a message that is lost costs no more than one idle sleep."""
+    """A subscription; a message that is lost costs no more than one idle sleep.
+
+    On a connection of its own, without redis-py's `PubSub`: to read a message is the first thing
+    that a worker does when it is woken, and everything waits for it.
+    """
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._channel: Any = None
+        self._pool = redis.connection_pool
+        self._line: Connection | None = None
         self.told_to_stop = False
 
     @property
     def descriptor(self) -> int | None:
         """What to poll for a message; None while there is no subscription."""
-        if self._channel is None or self._channel.connection is None:
-            return None
-        sock = self._channel.connection._sock
+        sock = None if self._line is None else self._line._sock
         return None if sock is None else int(sock.fileno())
 
     def hang(self, worker_id: str) -> None:
         """Subscribe. Raises redis-py's errors."""
         self.take_down()
-        self._channel = self._redis.pubsub(ignore_subscribe_messages=True)
-        self._channel.subscribe(WAKE, PUBSUB_CHANNEL_TEMPLATE % worker_id)
+        self._line = self._pool.get_connection()
+        self._line.send_command("SUBSCRIBE", WAKE, PUBSUB_CHANNEL_TEMPLATE % worker_id)
 
     def take_down(self) -> None:
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        if self._line is not None:
+            self._line.disconnect()
+            self._pool.release(self._line)
+            self._line = None
 
     def rung(self) -> set[str]:
         """The queues that something was pushed to since the last look. Raises redis-py's errors.
@@ -47,17 +50,16 @@ class Bell:
         To be asked once the descriptor is readable.
         """
         queues: set[str] = set()
-        more = self._channel is not None
-        while more:
-            message = self._channel.get_message(timeout=0)
-            more = self._channel.connection.can_read(timeout=0)
-            if not message or not isinstance(message["data"], bytes):
-                continue
-            text = message["data"].decode(errors="replace")
-            if message["channel"] == WAKE.encode():
-                queues.add(text)
-            else:
-                self._on_command(text)
+        more = self._line is not None
+        while more and self._line is not None:
+            match self._line.read_response(push_request=True):
+                case [b"message", channel, bytes(data)]:
+                    text = data.decode(errors="replace")
+                    if channel == WAKE.encode():
+                        queues.add(text)
+                    else:
+                        self._on_command(text)
+            more = self._line.can_read()
         return queues
 
     def _on_command(self, text: str) -> None:
