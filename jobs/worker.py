@@ -87,6 +87,7 @@ class Worker(RQWorker):
         self._database, self._redis = Outage("PostgreSQL"), Outage("Redis")
         self._stop_asked_at: float | None = None  # monotonic
         self._impatient = False  # asked twice: do not wait for what runs
+        self._bereaved = False  # a horse has died
         self._begin_life()
 
     def _begin_life(self) -> None:
@@ -118,14 +119,17 @@ class Worker(RQWorker):
         return True
 
     def _turn(self) -> None:
-        self._sleep()
+        speaking: set[int] | None = self._sleep()
         if self._work.gathers():
             time.sleep(GATHER)
+            speaking = None  # whoever has begun to meanwhile as well
         now = time.monotonic()
-        ended = self._work.hear()
+        ended = self._work.hear(speaking)
         self._hungry = self._hungry or ended
-        for death in self._stable.reap():
-            self._work.bury(death)
+        if self._bereaved:
+            self._bereaved = False
+            for death in self._stable.reap():
+                self._work.bury(death)
         self._record(now)
         if self._stop_asked_at is not None:
             self._wind_down(now)
@@ -152,8 +156,11 @@ class Worker(RQWorker):
         third = self._terms.lease / 3
         return min(LOOK_ROUND_EVERY, third) if self._work.succeeded + self._work.failed else third
 
-    def _sleep(self) -> None:
-        """Wait for a word of a horse, of Redis or of the system, or until something is due."""
+    def _sleep(self) -> set[int]:
+        """Wait for a word of a horse, of Redis or of the system, or until something is due.
+
+        Return the descriptors of whoever speaks.
+        """
         now = time.monotonic()
         renewal = max(self._put_off(self._renewed + self._terms.lease / 3), self._database.until)
         due = [now + IDLE, self._stable.next_deadline(), renewal]
@@ -163,11 +170,12 @@ class Worker(RQWorker):
             due.append(self._database.until)
         if self._intake.undecided or (self._may_take() and any(self._work.places())):
             due.append(max(self._database.until, self._redis.until))
-        for descriptor, _ in self._poll.poll(max(0.0, min(due) - now) * 1000):
-            if descriptor == self._wakeup[0]:
-                os.read(descriptor, 4096)
-            elif descriptor == self._bell_descriptor:
-                self._answer_bell()
+        speaking = {each for each, _ in self._poll.poll(max(0.0, min(due) - now) * 1000)}
+        if self._wakeup[0] in speaking:
+            os.read(self._wakeup[0], 4096)
+        if self._bell_descriptor in speaking:
+            self._answer_bell()
+        return speaking
 
     def _record(self, now: float) -> None:
         """Put what has ended on record: beside this loop where it comes in sets, else here."""
@@ -349,13 +357,16 @@ class Worker(RQWorker):
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._on_stop_signal)
         signal.signal(signal.SIGINT, self._on_stop_signal)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, self._on_death_signal)
 
     def _on_stop_signal(self, signum: int, frame: FrameType | None) -> None:
         if self._stop_asked_at is None:
             self._stop_asked_at = time.monotonic()
         else:
             self._impatient = True
+
+    def _on_death_signal(self, signum: int, frame: FrameType | None) -> None:
+        self._bereaved = True
 
     def _wind_down(self, now: float) -> None:
         """Give back what has not begun; after the grace period, cut short what still runs."""

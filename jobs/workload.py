@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from operator import itemgetter
 from uuid import UUID
 
@@ -106,12 +106,16 @@ class Workload:
 
     # -- up: from horse to outbox -------------------------------------------------------------
 
-    def hear(self) -> bool:
-        """Take in what the horses say; whether an attempt has ended."""
+    def hear(self, speaking: Container[int] | None = None) -> bool:
+        """Take in what the horses say; whether an attempt has ended.
+
+        `speaking` are the file descriptors of those that have something to say; None: ask all.
+        """
         in_hand = len(self._claims)
         for horse in self._stable.horses.values():
-            for word in horse.hear():
-                self._on_word(word)
+            if speaking is None or horse.channel.fileno() in speaking:
+                for word in horse.hear():
+                    self._on_word(word)
         if self._hand:
             self.place()
         return len(self._claims) < in_hand
