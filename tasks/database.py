@@ -1,8 +1,7 @@
 """The engine, the sessions, and what happens once a transaction is committed."""
 
-import select
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tasks.broker import Broker, Delivery
 from tasks.errors import DatabaseUnavailable, Unstorable
-from tasks.express import Express, make_ready
+from tasks.express import Express, Tracks, is_cut, make_ready
 from tasks.failpoints import reach
 from tasks.patience import one_deadline, wait_at_most
 
@@ -53,13 +52,12 @@ class Sessions(sessionmaker[Session]):
         """The same for one hot statement, which is committed as it is executed."""
         try:
             reach(step, "before")
-            with one_deadline(), closing(_express.raw_connection()) as connection:
+            with one_deadline(), _tracks.take() as connection:
                 session = Express(connection)
                 try:
                     yield session
                 except psycopg2.Error as error:
                     if connection.closed:
-                        connection.invalidate(error)
                         raise DatabaseUnavailable() from error
                     raise
             _tell_redis(session.info)
@@ -73,7 +71,8 @@ class Sessions(sessionmaker[Session]):
 __all__ = ["Session", "Sessions", "close", "engine", "follow", "open", "sessions"]
 
 sessions = Sessions(expire_on_commit=False)
-_express: Engine  # connections for hot statements
+_express: Engine  # for hot statements
+_tracks: Tracks  # its connections
 _broker: Broker | None = None
 _stillness: float | None = None  # seconds a transaction of this process may do nothing
 CONNECT_TIMEOUT = 10  # seconds, where nobody waits for an answer
@@ -89,7 +88,7 @@ def open(
 ) -> Engine:
     """Use this database, and push what becomes pending through this broker.
 
-    `connections` is the pool's size, not counting two more for hot statements; `patience` the
+    `connections` is the pool's size, not counting those of hot statements; `patience` the
     seconds a transaction may take to be answered, or wait for a free place in the pool.
     `stillness` is for the server: a transaction that has done nothing for so many seconds is ended,
     so that a process that hangs holds no rows locked.
@@ -102,7 +101,7 @@ def open(
 
 
 def _connect_to(url: str | URL, connect_timeout: int, connections: int, **pool: Any) -> None:
-    global _express
+    global _express, _tracks
     pool |= {
         "pool_use_lifo": True,
         "hide_parameters": True,  # errors are logged, payloads are not
@@ -111,7 +110,8 @@ def _connect_to(url: str | URL, connect_timeout: int, connections: int, **pool: 
     ordinary = create_engine(url, pool_size=connections, **pool)
     event.listen(ordinary, "connect", _limit_stillness)
     sessions.configure(bind=ordinary)
-    _express = create_engine(url, pool_size=2, pool_reset_on_return=None, **pool)
+    _express = create_engine(url, pool_reset_on_return=None, **pool | {"max_overflow": -1})
+    _tracks = Tracks(_express)
     event.listen(_express, "connect", lambda connection, _: make_ready(connection))
     for each in (ordinary, _express):
         event.listen(each, "checkout", _replace_if_cut)
@@ -127,9 +127,7 @@ def _replace_if_cut(connection: Any, record: Any, proxy: Any) -> None:
     if not record.info.get("used"):
         record.info["used"] = True
         return
-    said = select.poll()
-    said.register(connection.fileno(), select.POLLIN)
-    if said.poll(0):
+    if is_cut(connection):
         raise sqlalchemy_errors.DisconnectionError()
 
 
@@ -169,6 +167,7 @@ def check() -> None:
 def close() -> None:
     """Give back every connection."""
     if bind := sessions.kw.get("bind"):
+        _tracks.close()
         bind.dispose()
         _express.dispose()
 
