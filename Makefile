@@ -2,6 +2,7 @@
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do command -v $$python && break; done)
 ADVISORIES ?= pypi
+TESTS_AT_ONCE ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -20,8 +21,8 @@ run: $(READY) ## start everything: PostgreSQL, Redis, web, worker, scheduler
 servers: $(READY) ## start PostgreSQL and Redis only, for `honcho start`
 	@exec $(BIN)/python -m dev servers
 
-test: lint ## check format, style, types, contracts; run every test with coverage
-	$(BIN)/pytest --cov
+test: lint ## check format, style, types, contracts; run every test with coverage (10 minutes; TESTS_AT_ONCE)
+	$(BIN)/pytest --cov --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
 lint: $(READY) ## the checks of `test` without its tests
 	$(BIN)/ruff format --check
