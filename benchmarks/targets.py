@@ -96,6 +96,8 @@ TARGETS = [
             ("single submissions", "accepted_per_s"),
             ("batch submissions", "batch_accepted_per_s"),
             ("drain", RATE),
+            ("submitted one by one, run and recorded", "run_per_s"),
+            ("tasks of 50 ms, 200 at a time", "sleepers_per_s"),
         )
     ),
     Target(

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from benchmarks.crew import Crew
-from benchmarks.grown import BACKLOG, grow
+from benchmarks.grown import grow
 from benchmarks.load import post
+from benchmarks.queries import look
 from benchmarks.scenarios.drain import start_web
+from benchmarks.scenarios.latency import RATE
 from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, percentile
+from benchmarks.scenarios.sleepers import AT_A_TIME, HORSES, SECONDS
+from benchmarks.scenarios.wake import waits
 from benchmarks.stage import Place, Stage
 from benchmarks.systems.service import LARGEST_BATCH, Service, migrated
 from benchmarks.systems.system import System
 
-QUEUE = {"WORKER_QUEUES": "default"}  # the backlog only stands there
-MONITORING = "/api/v1/monitoring"
-TASKS = "/api/v1/tasks"
+SETTINGS = {
+    "WORKER_QUEUES": "default",  # the backlog only stands there
+    "WORKER_CONCURRENCY": str(HORSES),
+    "WORKER_THREADS": str(AT_A_TIME // HORSES),
+}
 CALM = 0.05  # CPU seconds in a second
 
 
@@ -55,32 +58,96 @@ class GrownService(Service):
             ticks.unlink()
 
 
+@dataclass
+class Turn:
+    """One system's turn: its web process runs first, its worker later."""
+
+    crew: Crew
+    service: Service
+    place: Place
+    port: int
+    sizes: Sizes
+    expected: int = 0  # handlers that will have run
+
+    def submit(self) -> Measured:
+        """Singles and batches, while no worker runs."""
+        single = self.service.submission()
+        post(self.port, single, seconds=min(1, self.sizes.submit_seconds))
+        self.crew.stage.settle()
+        singles = post(self.port, single, seconds=0.6 * self.sizes.submit_seconds)
+        batch = self.service.batch()
+        batches = post(self.port, batch, connections=4, requests=2 * self.sizes.batches)
+        return {
+            "accepted_per_s": singles.rate,
+            "batch_accepted_per_s": batches.rate * LARGEST_BATCH,
+        }
+
+    def drain(self) -> Measured:
+        """What was submitted, once the worker has started."""
+        self.crew.stage.settle()
+        count = unfinished(self.place)
+        self.crew.start(self.service.workers(self.place))
+        return {"tasks_per_s": self.drained(count)}
+
+    def run(self) -> Measured:
+        """Singles with the worker, to the last task."""
+        seen = post(self.port, self.service.submission(), seconds=0.6 * self.sizes.run_seconds)
+        return {"run_per_s": seen.answers / (self.recorded(seen.answers) - seen.begun)}
+
+    def sleep(self) -> Measured:
+        """Tasks that only wait, submitted in batches meanwhile."""
+        count = self.sizes.sleepers // 2
+        self.service.submit_batches(self.port, count, kind="bench.sleep", seconds=SECONDS)
+        return {"sleepers_per_s": self.drained(count)}
+
+    def lone(self) -> Measured:
+        """One after the other: from created to finished, and from the end to the answer."""
+        self.crew.stage.settle()
+        seconds = 0.4 * self.sizes.latency_seconds
+        seen = post(self.port, self.service.submission(), rate=RATE, seconds=seconds)
+        self.recorded(seen.answers)
+        rows = self.place.query(NEWEST, seen.answers)
+        took = [each for (each,) in rows]
+        woken = waits(self.port, self.service, max(1, self.sizes.waits // 6))
+        return {
+            "p50_ms": 1000 * percentile(took, 0.5),
+            "p99_ms": 1000 * percentile(took, 0.99),
+            "woken_p50_ms": 1000 * percentile(woken, 0.5),
+        }
+
+    def drained(self, count: int) -> float:
+        """Tasks a second, from a tenth of so many to the last one."""
+        before = self.expected
+        self.crew.until(
+            lambda: self.place.executed() >= before + count // 10, "a tenth drained", within=120
+        )
+        begun, started = self.place.executed(), time.perf_counter()
+        return (before + count - begun) / (self.recorded(count) - started)
+
+    def recorded(self, count: int) -> float:
+        """Wait until so many more tasks have run and are on record; return the moment."""
+        self.expected += count
+        self.crew.until(
+            lambda: self.place.executed() >= self.expected, f"{count} tasks executed", within=120
+        )
+        return self.crew.until(lambda: unfinished(self.place) == 0, f"{count} tasks recorded")
+
+
+NEWEST = """
+SELECT extract(epoch FROM finished_at - created_at)::float8 FROM tasks ORDER BY id DESC LIMIT %s
+"""
+
+
 def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
     assert isinstance(system, Service)
     if isinstance(system, GrownService):
         system.grow(stage, sizes)
     with system.place(stage) as place, Crew(stage, system.key) as crew:
-        port = start_web(crew, system, place)
+        turn = Turn(crew, system, place, start_web(crew, system, place), sizes)
         until_calm(crew)
-        post(port, system.submission(), seconds=min(1, sizes.submit_seconds))
-        stage.settle()
-        single = post(port, system.submission(), seconds=0.6 * sizes.submit_seconds)
-        batches = post(port, system.batch(), connections=4, requests=2 * sizes.batches)
-        stage.settle()
-        count = unfinished(place)
-        crew.start(system.workers(place))
-        crew.until(lambda: place.executed() >= count // 10, "a tenth drained")
-        begun, started = place.executed(), time.perf_counter()
-        crew.until(lambda: place.executed() >= count, f"{count} tasks executed", within=120)
-        ended = crew.until(lambda: unfinished(place) == 0, f"{count} tasks recorded")
-        looks = look(port, sizes.queries)
-    return {
-        "accepted_per_s": single.rate,
-        "batch_accepted_per_s": batches.rate * LARGEST_BATCH,
-        "tasks_per_s": (count - begun) / (ended - started),
-        "slowest_query_p95_ms": max(looks.values()),
-        **looks,
-    }
+        figures = {**turn.submit(), **turn.drain(), **turn.run(), **turn.sleep(), **turn.lone()}
+        looks = look(turn.port, sizes.queries)
+    return {**figures, "slowest_query_p95_ms": max(looks.values()), **looks}
 
 
 def until_calm(crew: Crew) -> None:
@@ -103,69 +170,9 @@ def unfinished(place: Place) -> int:
     return int(count)
 
 
-def look(port: int, times: int) -> dict[str, float]:
-    """Ask every list, filter and monitoring query so many times; the p95 of each in ms."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        newest = get(connection, f"{TASKS}/?limit=50")
-        page = get(connection, f"{TASKS}/?limit=50&created_before={days_ago(3)}")
-        an_id = page["items"][0]["id"] if page["items"] else newest["items"][0]["id"]
-        found = {}
-        for name, path in queries(an_id, page["next_cursor"]).items():
-            took = []
-            for _ in range(times):
-                begun = time.perf_counter()
-                get(connection, path)
-                took.append(1000 * (time.perf_counter() - begun))
-            found[f"query_{name}"] = percentile(took, 0.95)
-    return found
-
-
-def queries(task_id: str, cursor: str | None) -> dict[str, str]:
-    """Common and rare values, alone and combined, the newest and a page from the middle."""
-    filters = [
-        "limit=200", "status=succeeded", "status=failed", "status=cancelled", "status=pending",
-        "status=running", "status=scheduled", "name=bench.echo", "name=bench.sleep",
-        "queue_name=mail", f"queue_name={BACKLOG}", "priority=critical", "priority=low",
-        "label=region:eu", "label=customer:17", "label=customer:nobody",
-        "status=failed&name=bench.sleep", "status=failed&queue_name=mail&priority=critical",
-        "status=pending&priority=critical", "status=cancelled&queue_name=reports",
-        "label=region:eu&status=failed", "label=customer:17&queue_name=default",
-        # old ones only, and none at all though there are many of each
-        "name=bench.retired", "queue_name=retired", "queue_name=retired&status=failed",
-        "label=era:old", "label=region:eu&name=bench.retired", "name=bench.unknown",
-        "queue_name=unknown", "status=pending&name=bench.echo", "status=pending&queue_name=mail",
-        f"status=succeeded&queue_name={BACKLOG}", f"priority=critical&queue_name={BACKLOG}",
-        f"label=region:eu&queue_name={BACKLOG}", "label=era:old&priority=low",
-    ]  # fmt: skip
-    found = {f"tasks ?{each}": f"{TASKS}/?{each}" for each in ["", *filters]}
-    found |= {
-        "tasks of one day": f"{TASKS}/?created_after={days_ago(5)}&created_before={days_ago(4)}",
-        "failed, critical tasks before a day":
-            f"{TASKS}/?created_before={days_ago(5)}&status=failed&priority=critical",
-        "pending tasks before a day": f"{TASKS}/?created_before={days_ago(5)}&status=pending",
-    }  # fmt: skip
-    if cursor:
-        found["tasks, a page from the middle"] = f"{TASKS}/?limit=50&cursor={cursor}"
-    found |= {f"task{each}": f"{TASKS}/{task_id}{each}" for each in ("", "/attempts", "/history")}
-    return found | {each: f"{MONITORING}/{each}" for each in ("queues", "workers", "metrics")}
-
-
-def days_ago(days: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86400 * days))
-
-
-def get(connection: http.client.HTTPConnection, path: str) -> Any:
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status != 200:
-        raise RuntimeError(f"{path}: {answer.status} {body[:500]!r}")
-    return json.loads(body) if body[:1] in b"{[" else body
-
-
 GROWTH = Scenario(
     "growth",
     "The same with 5,000,000 finished and 500,000 pending rows",
-    [Service(**QUEUE), GrownService(**QUEUE)],
+    [Service(**SETTINGS), GrownService(**SETTINGS)],
     measure,
 )
