@@ -2,7 +2,7 @@
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do command -v $$python && break; done)
 ADVISORIES ?= pypi
-TESTS_AT_ONCE ?= 3
+TESTS_AT_ONCE ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

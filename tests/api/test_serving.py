@@ -133,7 +133,12 @@ def test_it_ends_at_once_and_answers_whoever_waits(web: Web, broker: Broker) -> 
     id = web.ask("/api/v1/tasks/", HELLO)["id"]
     with ThreadPoolExecutor(1) as clients:
         answer = clients.submit(web.ask, f"/api/v1/tasks/{id}?wait=60", None, 60)
-        eventually(lambda: dict(broker.redis.pubsub_numsub(FINISHED))[FINISHED.encode()] == 1)
+
+        def waits() -> None:
+            assert not answer.done(), answer.result()
+            assert broker.redis.pubsub_numsub(FINISHED) == [(FINISHED.encode(), 1)]
+
+        eventually(waits)
         began = time.monotonic()
 
         web.end()
