@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
@@ -82,17 +82,20 @@ def serving_mail(tls: ssl.SSLContext | None = None, **terms: Any) -> Iterator[Ma
         try:
             yield mail
         finally:
-            asyncio.run_coroutine_threadsafe(close(server, connections), loop).result(10)
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(10)
-            loop.close()
+            try:
+                asyncio.run_coroutine_threadsafe(close(server, connections), loop).result(10)
+            finally:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join(10)
+                loop.close()
 
 
 async def close(server: asyncio.Server, connections: list[SMTP]) -> None:
     server.close()
     for connection in connections:
         if connection.transport is not None:
-            connection.transport.abort()
+            with suppress(AttributeError):  # what Python 3.11.2 says of one that is over
+                connection.transport.abort()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
