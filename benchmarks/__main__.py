@@ -69,7 +69,7 @@ def measure(scenarios: Sequence[Scenario], sizes: Sizes, rounds: int) -> Figures
         figures.facts = machine() | stage.facts() | {"rounds": rounds}
         for scenario in scenarios:
             for number in range(1, rounds + 1):
-                for system in scenario.systems:
+                for system in scenario.systems if number % 2 else reversed(scenario.systems):
                     if system.missing:
                         figures.facts[system.title] = f"left out: {system.missing}"
                         continue

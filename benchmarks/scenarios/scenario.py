@@ -16,8 +16,8 @@ Measured = Mapping[str, float]  # figure → value
 class Sizes:
     """How much of everything; `TINY` only shows that the harness works."""
 
-    submit_seconds: float = 4
-    run_seconds: float = 4
+    submit_seconds: float = 3
+    run_seconds: float = 3
     latency_seconds: float = 10
     warm_up: int = 200  # tasks before each measurement
     batches: int = 20
@@ -29,7 +29,7 @@ class Sizes:
     idle_seconds: float = 10
     finished_rows: int = 5_000_000
     pending_rows: int = 500_000
-    queries: int = 40  # of each kind
+    queries: int = 24  # of each kind
 
     def drained(self, system: System) -> int:
         return (self.drain or {}).get(system.key, self.drain_default)
