@@ -20,7 +20,9 @@ def app(postgres_url: str, redis_url: str) -> Iterator[Flask]:
     """The application as `make run` has it: open to this machine."""
     catalog.load(SHIPPED)
     settings = Settings(database_url=postgres_url, redis_url=redis_url, auth=False)
-    yield create_app(settings)
+    app = create_app(settings)
+    yield app
+    app.extensions["waiting_room"].close()
     database.close()
 
 

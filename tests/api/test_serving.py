@@ -19,7 +19,8 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from tasks.broker import FINISHED, Broker
+from dev.servers import Redis
+from tasks.broker import FINISHED, connect
 from tests.eventually import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -129,23 +130,37 @@ def test_none_outlives_it_though_another_hangs(web: Web) -> None:
         last.kill()
 
 
-def test_it_ends_at_once_and_answers_whoever_waits(web: Web, broker: Broker) -> None:
-    id = web.ask("/api/v1/tasks/", HELLO)["id"]
-    with ThreadPoolExecutor(1) as clients:
-        answer = clients.submit(web.ask, f"/api/v1/tasks/{id}?wait=60", None, 60)
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Redis]:
+    """One that nobody else listens to."""
+    with Redis(tmp_path / "redis", temporary=True, settings={"save": '""'}) as server:
+        yield server
 
-        def waits() -> None:
-            assert not answer.done(), answer.result()
-            assert broker.redis.pubsub_numsub(FINISHED) == [(FINISHED.encode(), 1)]
 
-        eventually(waits)
-        began = time.monotonic()
+def test_it_ends_at_once_and_answers_whoever_waits(
+    environ: dict[str, str], own_redis: Redis, tmp_path: Path
+) -> None:
+    web = Web(environ | {"REDIS_URL": own_redis.url}, tmp_path / "web.log")
+    with ThreadPoolExecutor(1) as clients, closing(connect(own_redis.url, patience=2)) as redis:
+        try:
+            eventually(web.is_healthy, within=30)
+            id = web.ask("/api/v1/tasks/", HELLO)["id"]
+            answer = clients.submit(web.ask, f"/api/v1/tasks/{id}?wait=60", None, 60)
 
-        web.end()
+            def waits() -> None:
+                assert not answer.done(), answer.result()
+                assert redis.pubsub_numsub(FINISHED) == [(FINISHED.encode(), 1)]
 
-        assert answer.result(5)["status"] == "pending"
-    assert time.monotonic() - began < 5
-    assert web.process.returncode == 0
+            eventually(waits)
+            began = time.monotonic()
+
+            web.end()
+
+            assert answer.result(5)["status"] == "pending"
+            assert time.monotonic() - began < 5
+            assert web.process.returncode == 0
+        finally:
+            web.process.kill()
 
 
 @pytest.mark.parametrize("said", ["Spawning worker-1", "Spawning worker-2", "Started worker-1"])
