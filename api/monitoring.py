@@ -26,7 +26,7 @@ blueprint = Blueprint("monitoring", __name__, url_prefix="/monitoring", descript
 def list_queues() -> dict[str, Any]:
     """List every queue that ever had a task: depths, ages and rates."""
     with sessions.begin() as session:
-        queues = stats.queues(session)
+        queues = stats.queues(session, stats.kinds(session))
     return {
         "items": [
             {**asdict(each), "rq_queue": rq_queue(each.queue_name, each.priority), "paused": False}
@@ -54,9 +54,10 @@ def show_metrics() -> Response:
     The figures are of the whole cluster, whichever process is asked: scrape one.
     """
     with sessions.begin() as session:
+        kinds = stats.kinds(session)
         registry = registry_of(
-            stats.kinds(session),
-            stats.queues(session),
+            kinds,
+            stats.queues(session, kinds),
             stats.workers(session),
             stats.overdue(session),
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, select, text, union_all
+from sqlalchemy import ARRAY, Select, Text, cast, func, select, text, union_all
 from sqlalchemy.orm import Session
 
 from tasks.lifecycle import FINISHED, Priority, Status
@@ -138,14 +138,18 @@ def kinds(session: Session) -> list[KindFigures]:
     return [figures[key] for key in sorted(figures)]
 
 
-def queues(session: Session) -> list[QueueFigures]:
-    """Depths, ages and rates of every queue that ever had a task, by name and urgency."""
+def queues(session: Session, of_kinds: Sequence[KindFigures]) -> list[QueueFigures]:
+    """Depths, ages and rates of every queue that ever had a task, by name and urgency.
+
+    The depths are those of the kinds, which are not counted anew.
+    """
     depths: dict[tuple[str, Priority], dict[Status, int]] = defaultdict(
         lambda: dict.fromkeys(Status, 0)
     )
-    for kind in kinds(session):
+    for kind in of_kinds:
         for status, n in kind.depth.items():
             depths[kind.queue_name, kind.priority][status] += n
+    ages = _oldest_pending(session, [key for key, depth in depths.items() if depth[Status.PENDING]])
     rates = _rates(session)
     limits = session.scalars(select(Worker.queues).where(Worker.expires_at > func.now())).all()
     order = list(Priority)
@@ -156,9 +160,7 @@ def queues(session: Session) -> list[QueueFigures]:
             pending=depth[Status.PENDING],
             running=depth[Status.RUNNING],
             scheduled=depth[Status.SCHEDULED],
-            oldest_pending_seconds=(
-                _oldest_pending(session, name, priority) if depth[Status.PENDING] else None
-            ),
+            oldest_pending_seconds=ages.get((name, priority)),
             submitted_per_minute=rates.get((name, priority), (0.0, 0.0))[0],
             finished_per_minute=rates.get((name, priority), (0.0, 0.0))[1],
             workers=sum(1 for limit in limits if not limit or name in limit),
@@ -169,16 +171,29 @@ def queues(session: Session) -> list[QueueFigures]:
     ]
 
 
-def _oldest_pending(session: Session, queue_name: str, priority: Priority) -> float | None:
-    age = func.extract("epoch", func.now() - func.min(Task.pending_since))
-    found = session.scalar(
-        select(age).where(
+def _oldest_pending(
+    session: Session, keys: Sequence[tuple[str, Priority]]
+) -> dict[tuple[str, Priority], float]:
+    """Seconds for which the oldest pending task of each queue has waited, if there is one."""
+    names, priorities = (cast([str(key[n]) for key in keys], ARRAY(Text)) for n in (0, 1))
+    asked = func.unnest(names, priorities).table_valued("queue_name", "priority").render_derived()
+    since = (
+        select(func.min(Task.pending_since))
+        .where(
             Task.status == Status.PENDING,
-            Task.queue_name == queue_name,
-            Task.priority == priority,
+            Task.queue_name == asked.c.queue_name,
+            Task.priority == asked.c.priority,
         )
+        .scalar_subquery()
     )
-    return None if found is None else max(0.0, float(found))
+    rows = session.execute(
+        select(asked.c.queue_name, asked.c.priority, func.extract("epoch", func.now() - since))
+    )
+    return {
+        (name, Priority(priority)): max(0.0, float(age))
+        for name, priority, age in rows
+        if age is not None
+    }
 
 
 def _rates(session: Session) -> dict[tuple[str, Priority], tuple[float, float]]:

@@ -191,7 +191,7 @@ class TestQueues:
         a_task(Status.RUNNING, queue_name="a", priority="low")
         a_task(Status.SUCCEEDED, queue_name="a", priority="critical")
 
-        critical, low, b = stats.queues(session)
+        critical, low, b = stats.queues(session, stats.kinds(session))
 
         assert [(each.queue_name, each.priority) for each in (critical, low, b)] == [
             ("a", Priority.CRITICAL),
@@ -208,13 +208,13 @@ class TestQueues:
             a_task(Status.CANCELLED)
         with sessions.begin() as session:
             stats.compact(session)
-            (queue,) = stats.queues(session)
+            (queue,) = stats.queues(session, stats.kinds(session))
             assert queue.submitted_per_minute == 3
 
             session.execute(
                 update(QueueStat).values(minute=QueueStat.minute - text("interval '5 minutes'"))
             )
-            (queue,) = stats.queues(session)
+            (queue,) = stats.queues(session, stats.kinds(session))
             assert queue.submitted_per_minute == 0
 
     def test_living_workers_count_where_they_serve(self, session, a_task, a_worker):
@@ -224,10 +224,9 @@ class TestQueues:
         a_worker("mail", queues=["mail"])
         a_worker("silent", lease=-1)
 
-        assert {each.queue_name: each.workers for each in stats.queues(session)} == {
-            "mail": 2,
-            "other": 1,
-        }
+        queues = stats.queues(session, stats.kinds(session))
+
+        assert {each.queue_name: each.workers for each in queues} == {"mail": 2, "other": 1}
 
 
 @pytest.mark.parametrize(
