@@ -25,12 +25,13 @@ from benchmarks.scenarios.growth import GROWTH
 from benchmarks.scenarios.latency import LATENCY
 from benchmarks.scenarios.protections import PROTECTIONS
 from benchmarks.scenarios.run import RUN
-from benchmarks.scenarios.scenario import FULL, TINY, Scenario, Sizes
+from benchmarks.scenarios.scenario import FULL, TINY, Measured, Scenario, Sizes
 from benchmarks.scenarios.sleepers import SLEEPERS
 from benchmarks.scenarios.submit import SUBMIT
 from benchmarks.scenarios.wake import WAKE
 from benchmarks.stage import Stage
 from benchmarks.systems.service import Service
+from benchmarks.systems.system import System
 
 SCENARIOS = [
     SUBMIT, RUN, BATCH, DRAIN, PROTECTIONS, KILOBYTES, SLEEPERS, LATENCY, WAKE, FOOTPRINT, GROWTH,
@@ -69,26 +70,35 @@ def measure(scenarios: Sequence[Scenario], sizes: Sizes, rounds: int) -> Figures
         figures.facts = machine() | stage.facts() | {"rounds": rounds}
         for scenario in scenarios:
             for number in range(1, rounds + 1):
-                for system in scenario.systems if number % 2 else reversed(scenario.systems):
-                    if system.missing:
-                        figures.facts[system.title] = f"left out: {system.missing}"
-                        continue
-                    turn = f"{scenario.key} {number}  {system.title}"
+                for systems in scenario.turns(present(scenario, number, figures)):
+                    turn = f"{scenario.key} {number}  {' beside '.join(s.title for s in systems)}"
                     try:
-                        measured = scenario.measure(stage, system, sizes)
+                        measured = scenario.take(stage, systems, sizes)
                     except (NotReady, Refused, OSError, RuntimeError) as problem:  # others go on
                         figures.facts[turn] = f"{FAILED}: {problem}".splitlines()[0]
                         traceback.print_exception(problem)
                         continue
-                    figures.titles[system.key] = system.title
-                    figures.add(scenario.key, system.key, measured)
-                    passed = time.perf_counter() - begun
-                    first = ", ".join(
-                        f"{name} {value:,.1f}" for name, value in list(measured.items())[:3]
-                    )
-                    print(f"{passed:5.0f} s  {turn}: {first}", flush=True)
+                    for system, found in zip(systems, measured, strict=True):
+                        figures.titles[system.key] = system.title
+                        figures.add(scenario.key, system.key, found)
+                        tell(time.perf_counter() - begun, scenario, number, system, found)
     figures.facts["minutes"] = round((time.perf_counter() - begun) / 60, 1)
     return figures
+
+
+def present(scenario: Scenario, number: int, figures: Figures) -> Sequence[System]:
+    """The systems that can be measured here; every other round they go in reverse order."""
+    for system in scenario.systems:
+        if system.missing:
+            figures.facts[system.title] = f"left out: {system.missing}"
+    found = [each for each in scenario.systems if not each.missing]
+    return found if number % 2 else found[::-1]
+
+
+def tell(passed: float, scenario: Scenario, number: int, system: System, found: Measured) -> None:
+    """Say what came of a turn, in a line."""
+    first = ", ".join(f"{name} {value:,.1f}" for name, value in list(found.items())[:3])
+    print(f"{passed:5.0f} s  {scenario.key} {number}  {system.title}: {first}", flush=True)
 
 
 def install(scenarios: Sequence[Scenario]) -> None:
@@ -103,7 +113,7 @@ def install(scenarios: Sequence[Scenario]) -> None:
         environment.python(name)
 
 
-def of(scenario: Scenario, keys: Sequence[str]) -> list:
+def of(scenario: Scenario, keys: Sequence[str]) -> Sequence[System]:
     return [each for each in scenario.systems if not keys or each.key in keys]
 
 

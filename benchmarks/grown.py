@@ -15,8 +15,12 @@ from uuid import UUID
 import psycopg2
 import psycopg2.extras
 import redis
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
 from benchmarks.stage import Place
+from settings import database_url
+from tasks import backlog, inspection
 from tasks.broker import Broker, Delivery
 from tasks.lifecycle import Priority
 
@@ -160,7 +164,7 @@ def in_turns(place: Place, statements: Sequence[tuple[str, dict[str, Any]]]) -> 
 
 
 def push(place: Place) -> None:
-    """Queue the backlog in Redis, as the service does."""
+    """Queue the backlog in Redis and note in which life of Redis that was, as the service does."""
     psycopg2.extras.register_uuid()
     rows = place.query(
         "SELECT id, name, queue_name, priority, timeout FROM tasks WHERE status = 'pending'"
@@ -171,6 +175,11 @@ def push(place: Place) -> None:
         broker = Broker(client)
         while some := list(islice(deliveries, 1000)):
             broker.queue(some)
+        epoch = inspection.epoch(client)
+    engine = create_engine(database_url(place.database_url))
+    with Session(engine) as session, session.begin():
+        backlog.remember_epoch(session, epoch)
+    engine.dispose()
 
 
 def delivery(id: UUID, name: str, queue_name: str, priority: str, timeout: float) -> Delivery:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.crew import Crew
 from benchmarks.load import post
-from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, cost, until_recorded
+from benchmarks.scenarios.scenario import InTurn, Measured, Sizes, cost, until_recorded
 from benchmarks.stage import Stage
 from benchmarks.systems.service import LARGEST_BATCH, Service
 from benchmarks.systems.system import System
@@ -46,4 +46,4 @@ def to_the_last(stage: Stage, service: Service, sizes: Sizes) -> dict[str, float
     return {"tasks_per_s": count / (ended - seen.begun)}
 
 
-BATCH = Scenario("batch", "Submitted in batches of 1,000", [Service()], measure)
+BATCH = InTurn("batch", "Submitted in batches of 1,000", [Service()], measure)

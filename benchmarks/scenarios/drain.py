@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.crew import Crew
-from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, cost, until_recorded
+from benchmarks.scenarios.scenario import InTurn, Measured, Sizes, cost, until_recorded
 from benchmarks.stage import Place, Stage
 from benchmarks.systems.queues import Celery, Dramatiq, Oban, PgQueuer, Rq
 from benchmarks.systems.service import Service
@@ -73,7 +73,7 @@ def drained(crew: Crew, system: System, place: Place, count: int) -> dict[str, f
 SYSTEMS: Sequence[System] = [
     Service(), FastApiCelery(2), Celery(), Dramatiq(), Oban(), PgQueuer(), Rq(),
 ]  # fmt: skip
-DRAIN = Scenario("drain", "Draining no-op tasks", SYSTEMS, measure)
-KILOBYTES = Scenario(
+DRAIN = InTurn("drain", "Draining no-op tasks", SYSTEMS, measure)
+KILOBYTES = InTurn(
     "kilobytes", "Draining tasks with 1 kB of payload and of result", [Service()], measure_kilobytes
 )

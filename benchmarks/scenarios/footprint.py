@@ -6,7 +6,7 @@ import time
 
 from benchmarks.crew import Crew
 from benchmarks.load import post
-from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, until_recorded
+from benchmarks.scenarios.scenario import InTurn, Measured, Sizes, until_recorded
 from benchmarks.stage import Stage
 from benchmarks.systems.service import Service
 from benchmarks.systems.system import System
@@ -45,7 +45,7 @@ def horses(worker: list[int]) -> dict[str, float]:
     return {"memory_parent": memory_bytes([parent]) / MEGABYTE, "memory_horse": each / MEGABYTE}
 
 
-FOOTPRINT = Scenario(
+FOOTPRINT = InTurn(
     "footprint",
     "Idle: CPU of everything in percent of one core, memory",
     [Service()],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.crew import Crew
 from benchmarks.load import post
-from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, percentile, until_recorded
+from benchmarks.scenarios.scenario import InTurn, Measured, Sizes, percentile, until_recorded
 from benchmarks.stage import Stage
 from benchmarks.systems.service import Service
 from benchmarks.systems.stacks import FastApiCelery
@@ -29,7 +29,7 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
     return {**took, "started_p50_ms": 1000 * percentile(started, 0.5)}
 
 
-LATENCY = Scenario(
+LATENCY = InTurn(
     "latency",
     f"From created to finished at {RATE} submissions a second",
     [Service(), FastApiCelery(2)],

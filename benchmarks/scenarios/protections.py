@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from benchmarks.crew import Crew
 from benchmarks.scenarios.drain import drained, fill
-from benchmarks.scenarios.scenario import Measured, Scenario, Sizes
+from benchmarks.scenarios.scenario import InTurn, Measured, Sizes
 from benchmarks.stage import Stage
 from benchmarks.systems.service import Service, Unprotected
 from benchmarks.systems.system import System
@@ -22,7 +22,7 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
         return drained(crew, system, place, sizes.protected)
 
 
-PROTECTIONS = Scenario(
+PROTECTIONS = InTurn(
     "protections",
     "Draining no-op tasks with the protections' periodic duties, and without",
     [Service(), Unprotected()],

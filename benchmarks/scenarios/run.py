@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.crew import Crew
 from benchmarks.load import post
-from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, cost, until_recorded
+from benchmarks.scenarios.scenario import InTurn, Measured, Sizes, cost, until_recorded
 from benchmarks.stage import Stage
 from benchmarks.systems.service import Service
 from benchmarks.systems.stacks import FastApiCelery, FlaskRq
@@ -33,7 +33,7 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
     }
 
 
-RUN = Scenario(
+RUN = InTurn(
     "run",
     "Submitted one by one with 16 connections, run and recorded, to the last task",
     [Service(), FastApiCelery(2), FlaskRq()],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,13 +19,16 @@ class Sizes:
 
     submit_seconds: float = 3
     run_seconds: float = 3
-    latency_seconds: float = 10
+    latency_seconds: float = 8
     warm_up: int = 200  # tasks before each measurement
     batches: int = 20
     drain: Mapping[str, int] | None = None  # tasks by system, about four seconds of each
     drain_default: int = 20_000
     protected: int = 60_000
     sleepers: int = 12_000
+    moments: int = 7  # of each side, where two are measured side by side
+    moment_seconds: float = 0.5
+    moment_batches: int = 12
     waits: int = 60
     idle_seconds: float = 10
     finished_rows: int = 5_000_000
@@ -46,6 +50,9 @@ TINY = Sizes(
     drain_default=200,
     protected=400,
     sleepers=400,
+    moments=2,
+    moment_seconds=0.2,
+    moment_batches=2,
     waits=4,
     idle_seconds=0.5,
     finished_rows=2000,
@@ -55,13 +62,46 @@ TINY = Sizes(
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """One question; `measure` is one system's turn at it."""
+class Scenario(ABC):
+    """One question, put to each of its systems in every round."""
 
     key: str
     title: str
     systems: Sequence[System]
+
+    @abstractmethod
+    def turns(self, systems: Sequence[System]) -> Sequence[Sequence[System]]:
+        """Who has a turn together, of these."""
+
+    @abstractmethod
+    def take(self, stage: Stage, systems: Sequence[System], sizes: Sizes) -> Sequence[Measured]:
+        """One turn: what was measured of each system in it."""
+
+
+@dataclass(frozen=True)
+class InTurn(Scenario):
+    """Every system has the machine for itself; `measure` is the turn of one."""
+
     measure: Callable[[Stage, System, Sizes], Measured]
+
+    def turns(self, systems: Sequence[System]) -> Sequence[Sequence[System]]:
+        return [[each] for each in systems]
+
+    def take(self, stage: Stage, systems: Sequence[System], sizes: Sizes) -> Sequence[Measured]:
+        return [self.measure(stage, each, sizes) for each in systems]
+
+
+@dataclass(frozen=True)
+class SideBySide(Scenario):
+    """All systems are up at once and have moments in turn, for differences below the noise."""
+
+    measure: Callable[[Stage, Sequence[System], Sizes], Sequence[Measured]]
+
+    def turns(self, systems: Sequence[System]) -> Sequence[Sequence[System]]:
+        return [systems]
+
+    def take(self, stage: Stage, systems: Sequence[System], sizes: Sizes) -> Sequence[Measured]:
+        return self.measure(stage, systems, sizes)
 
 
 def cost(before: Mapping[str, float], after: Mapping[str, float], tasks: int) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.crew import Crew
 from benchmarks.scenarios.drain import drained, start_web
-from benchmarks.scenarios.scenario import Measured, Scenario, Sizes
+from benchmarks.scenarios.scenario import InTurn, Measured, Sizes
 from benchmarks.stage import Stage
 from benchmarks.systems.service import Service
 from benchmarks.systems.system import System
@@ -24,7 +24,7 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
     return {**figures, "share_of_ideal": figures["tasks_per_s"] / IDEAL}
 
 
-SLEEPERS = Scenario(
+SLEEPERS = InTurn(
     "sleepers",
     f"Tasks that wait {SECONDS * 1000:.0f} ms, {AT_A_TIME} at a time in one worker",
     [Service(WORKER_CONCURRENCY=str(HORSES), WORKER_THREADS=str(AT_A_TIME // HORSES))],

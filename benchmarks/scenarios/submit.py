@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.crew import Crew
 from benchmarks.load import post
-from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, cost
+from benchmarks.scenarios.scenario import InTurn, Measured, Sizes, cost
 from benchmarks.stage import Stage
 from benchmarks.systems.service import Service
 from benchmarks.systems.stacks import FastApiCelery, FlaskRq
@@ -31,7 +31,7 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
     }
 
 
-SUBMIT = Scenario(
+SUBMIT = InTurn(
     "submit",
     "Single submissions, 16 connections, workers off",
     [Service(), FastApiCelery(1), FastApiCelery(2), FlaskRq()],

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.crew import Crew
 from benchmarks.load import post
-from benchmarks.scenarios.scenario import Measured, Scenario, Sizes, percentile, until_recorded
+from benchmarks.scenarios.scenario import InTurn, Measured, Sizes, percentile, until_recorded
 from benchmarks.stage import Stage
 from benchmarks.systems.service import PATH, Service
 from benchmarks.systems.system import System
@@ -55,4 +55,4 @@ def request(
     return json.loads(connection.getresponse().read())
 
 
-WAKE = Scenario("wake", "Long poll: answer after the end of the task", [Service()], measure)
+WAKE = InTurn("wake", "Long poll: answer after the end of the task", [Service()], measure)

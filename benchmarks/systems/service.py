@@ -49,7 +49,7 @@ class Service(Recording):
 
     def process(self, name: str, place: Place, **settings: str) -> Program:
         env = self.environ(place) | self.settings | settings
-        return Program(ROLES[name], procfile()[name], env, place.folder / "service")
+        return Program(ROLES[name], procfile()[name], env, place.folder / self.key)
 
     def environ(self, place: Place) -> dict[str, str]:
         return {
@@ -58,7 +58,7 @@ class Service(Recording):
             "TASK_MODULES": "benchmarks.kinds",
             "AUTH": "off",
             "LOG_LEVEL": "warning",
-            "DATA_DIR": str(place.folder / "service" / "data"),
+            "DATA_DIR": str(place.folder / self.key / "data"),
         }
 
     def submission(self, kind: str = "bench.nothing", **payload: Any) -> dict[str, Any]:
