@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import psycopg2
 import redis
@@ -33,8 +33,9 @@ REDIS = {"save": '""', "appendonly": "no"}
 
 @dataclass(frozen=True)
 class Place:
-    """One system's turn: an empty database, an empty Redis, and the file its handlers tick."""
+    """One system's turn: a database, a Redis, and the file its handlers tick."""
 
+    database: str
     database_url: str
     redis_url: str
     ticks: Path
@@ -51,6 +52,10 @@ class Place:
         connection = psycopg2.connect(self.database_url)
         connection.autocommit = True
         return connection
+
+    def leave(self) -> None:
+        """Close the connection, so that the database can be copied."""
+        self._connection.close()
 
     def executed(self) -> int:
         """How many handlers have run."""
@@ -86,28 +91,55 @@ class Stage:
             shutil.rmtree(self.folder, ignore_errors=True)  # after an error its logs may help
 
     def close(self) -> None:
+        for ticks in ticks_folder().glob(f"ticks-{os.getpid()}-*"):
+            ticks.unlink()
         self.redis.close()
         self.postgres.close()
 
     @contextmanager
     def place(self, name: str, template: str = "template1") -> Iterator[Place]:
         """An empty place, which is gone afterwards."""
-        database = f"{name}_{next(self._numbers)}".replace("-", "_")
-        url = self.postgres.create(database, template)
-        with redis_client(self) as client:
-            client.flushdb()  # the others are not its own
-        ticks = self.ticks(database)
-        try:
-            yield Place(url, self.redis.url, ticks, self.folder)
-        finally:
-            ticks.unlink()
-            self.drop(database)
+        with self._gone_afterwards(self._make(name, template, 0)) as place:
+            with redis_client(place.redis_url) as client:
+                client.flushdb()  # the others are not its own
+            yield place
 
-    def ticks(self, name: str) -> Path:
-        """An empty file for handlers to tick."""
-        path = ticks_folder() / f"ticks-{os.getpid()}-{name}"
-        path.write_bytes(b"")
-        return path
+    def original(self, name: str, template: str) -> Place:
+        """An empty place that stays, to be filled once and copied then; there is one."""
+        return self._make(name, template, ORIGINAL)
+
+    @contextmanager
+    def copy(self, original: Place) -> Iterator[Place]:
+        """A place with all that is in another, which nobody uses meanwhile; gone afterwards."""
+        original.leave()
+        place = self._make(original.database, original.database, COPY, "FILE_COPY")
+        with self._gone_afterwards(place):
+            with redis_client(place.redis_url) as client:
+                client.flushdb()
+            with redis_client(original.redis_url) as client:
+                client.eval(COPY_KEYS, 0, COPY)
+            yield place
+
+    def _make(
+        self,
+        name: str,
+        template: str,
+        memory: int,
+        strategy: Literal["WAL_LOG", "FILE_COPY"] = "WAL_LOG",
+    ) -> Place:
+        database = f"{name}_{next(self._numbers)}".replace("-", "_")
+        url = self.postgres.create(database, template, strategy)
+        ticks = ticks_folder() / f"ticks-{os.getpid()}-{database}"
+        ticks.write_bytes(b"")
+        return Place(database, url, self.redis.url_of(memory), ticks, self.folder)
+
+    @contextmanager
+    def _gone_afterwards(self, place: Place) -> Iterator[Place]:
+        try:
+            yield place
+        finally:
+            place.ticks.unlink()
+            self.drop(place.database)
 
     def drop(self, database: str) -> None:
         with closing(psycopg2.connect(self.postgres.url)) as connection:
@@ -140,17 +172,21 @@ class Stage:
                 cursor.execute("INSERT INTO commits VALUES (%s)", [number])
             commit = (time.perf_counter() - begun) / COMMITS
             cursor.execute("DROP TABLE commits")
-        with redis_client(self) as client:
+        with redis_client(self.redis.url) as client:
             redis_version = client.info("server")["redis_version"]
         return {"PostgreSQL": version, "Redis": redis_version, "commit_us": round(1e6 * commit)}
 
 
 COMMITS = 500
+ORIGINAL, COPY = 1, 2  # Redis's numbered databases; 0 is for everybody else
+COPY_KEYS = """
+for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'DB', ARGV[1]) end
+"""
 
 
 @contextmanager
-def redis_client(stage: Stage) -> Iterator[redis.Redis]:
-    with closing(redis.Redis.from_url(stage.redis.url)) as client:
+def redis_client(url: str) -> Iterator[redis.Redis]:
+    with closing(redis.Redis.from_url(url)) as client:
         yield client
 
 

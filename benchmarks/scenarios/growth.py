@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 
 from benchmarks.crew import Crew
 from benchmarks.grown import grow
@@ -25,40 +24,34 @@ SETTINGS = {
 
 
 class GrownService(Service):
-    """The service on tables that were filled once and stay filled from turn to turn."""
+    """The service on tables that were filled once, and are copied for each round."""
 
     key = "service-grown"
     title = "the same on grown tables"
 
     def __init__(self, **settings: str) -> None:
         super().__init__(**settings)
-        self._grown: Place | None = None
+        self._original: Place | None = None
 
     def grow(self, stage: Stage, sizes: Sizes) -> None:
-        if self._grown is None:
-            url = stage.postgres.create("grown", migrated(stage))
-            ticks = stage.ticks("grown")
-            self._grown = Place(url, stage.redis.url_of(1), ticks, stage.folder)
-            grow(self._grown, sizes.finished_rows, sizes.pending_rows)
+        if self._original is None:
+            self._original = stage.original(self.key, migrated(stage))
+            grow(self._original, sizes.finished_rows, sizes.pending_rows)
             self.title = (
                 f"on {sizes.finished_rows:,} finished and {sizes.pending_rows:,} pending rows"
             )
 
     @contextmanager
     def place(self, stage: Stage) -> Iterator[Place]:
-        assert self._grown is not None
-        ticks = stage.ticks("grown")
-        try:
-            yield replace(self._grown, ticks=ticks)
-        finally:
-            ticks.unlink()
+        assert self._original is not None
+        with stage.copy(self._original) as place:
+            yield place
 
 
 @contextmanager
 def side(stage: Stage, service: Service, sizes: Sizes) -> Iterator[Side]:
-    """A service with its web process and its scheduler, on tables that are clean."""
+    """A service with its web process and its scheduler."""
     with service.place(stage) as place, Crew(stage, service.key) as crew:
-        vacuum(place)
         yield Side(crew, service, place, start_web(crew, service, place), sizes)
 
 
@@ -100,12 +93,6 @@ def looks(side: Side) -> Measured:
         return {}
     found = look(side.port, side.sizes.queries)
     return {"slowest_query_p95_ms": max(found.values()), **found}
-
-
-def vacuum(place: Place) -> None:
-    """Clear away what the round before left, so that no measurement pays for it."""
-    for table in ("tasks", "attempts"):
-        place.query(f"VACUUM (ANALYZE) {table}")
 
 
 GROWTH = SideBySide(
