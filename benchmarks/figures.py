@@ -39,6 +39,13 @@ class Figures:
     def rounds(self, scenario: str, system: str, figure: str) -> list[float]:
         return self.values.get(scenario, {}).get(system, {}).get(figure, [])
 
+    def highest(self, scenario: str, system: str, prefix: str) -> list[float]:
+        """The rounds of the figure with the highest median, of those whose names begin so."""
+        named = self.values.get(scenario, {}).get(system, {}).items()
+        return max(
+            (rounds for name, rounds in named if name.startswith(prefix)), key=median, default=[]
+        )
+
     def spread(self, scenario: str, system: str, figure: str) -> Spread | None:
         values = self.rounds(scenario, system, figure)
         return Spread.of(values) if values else None

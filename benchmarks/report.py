@@ -24,7 +24,6 @@ UNITS = {
     "p99_ms": "p99 ms",
     "started_p50_ms": "created → started, p50 ms",
     "share_of_ideal": "share of the ideal",
-    "slowest_query_p95_ms": "slowest query, p95 ms",
     "redis_bytes_per_pending": "Redis bytes per pending task",
     "idle_percent": "CPU, % of a core",
 }

@@ -21,10 +21,12 @@ class Target:
     better_of: str | None = None  # a second system: the better of the two is compared with
     unit: str = ""
     system: str = "service"
+    highest: bool = False  # of all figures whose names begin so, the one with the highest median
 
     def reached(self, figures: Figures) -> Spread | None:
         """The ratio, or the plain figure; None while something was not measured."""
-        ours = figures.rounds(self.ours[0], self.system, self.ours[1])
+        which = figures.highest if self.highest else figures.rounds
+        ours = which(self.ours[0], self.system, self.ours[1])
         if self.theirs is None:
             return Spread.of(ours) if ours else None
         scenario, system, figure = self.theirs
@@ -102,7 +104,7 @@ TARGETS = [
     ),
     Target(
         "slowest list, filter or monitoring query there, p95", "",
-        ("growth", "slowest_query_p95_ms"), 50, at="most", unit="ms", system="service-grown",
+        ("growth", "query_"), 50, at="most", unit="ms", system="service-grown", highest=True,
     ),
     Target(
         "Redis memory per pending task", "",

@@ -9,7 +9,7 @@ from benchmarks.crew import Crew
 from benchmarks.grown import grow
 from benchmarks.queries import look
 from benchmarks.scenarios.drain import start_web
-from benchmarks.scenarios.scenario import Measured, SideBySide, Sizes, percentile
+from benchmarks.scenarios.scenario import Measured, SideBySide, Sizes
 from benchmarks.scenarios.sides import Side, submitted
 from benchmarks.scenarios.sleepers import AT_A_TIME, HORSES
 from benchmarks.stage import Place, Stage
@@ -60,39 +60,21 @@ def measure(stage: Stage, systems: Sequence[System], sizes: Sizes) -> Sequence[M
     for each in services:
         if isinstance(each, GrownService):
             each.grow(stage, sizes)
-    with ExitStack() as stack:
-        sides = [stack.enter_context(side(stage, each, sizes)) for each in services]
-        for each in sides:  # to warm up
-            each.singles(), each.batches()
+    with ExitStack() as open_sides:
+        sides = [open_sides.enter_context(side(stage, each, sizes)) for each in services]
+        submissions = submitted(sides, sizes)
         stage.settle()
-        accepted = submitted(sides, sizes)
+        ran = [{**each.drain(), **each.run(), **each.sleep()} for each in sides]
         stage.settle()
-        drains = [each.drain() for each in sides]
-        runs = [each.run() for each in sides]
-        sleeps = [each.sleep() for each in sides]
-        stage.settle()
-        lone = [each.lone() for each in sides]
-        return [
-            {
-                **accepted[number],
-                "tasks_per_s": drains[number],
-                "run_per_s": runs[number],
-                "sleepers_per_s": sleeps[number],
-                "p50_ms": 1000 * percentile(lone[number], 0.5),
-                "p99_ms": 1000 * percentile(lone[number], 0.99),
-                "woken_p50_ms": 1000 * each.woken(),
-                **looks(each),
-            }
-            for number, each in enumerate(sides)
+        waited = [{**each.lone(), **each.woken()} for each in sides]
+        looked = [
+            look(each.port, sizes.queries) if isinstance(each.service, GrownService) else {}
+            for each in sides
         ]
-
-
-def looks(side: Side) -> Measured:
-    """How long every list, filter and monitoring query takes on grown tables."""
-    if not isinstance(side.service, GrownService):
-        return {}
-    found = look(side.port, side.sizes.queries)
-    return {"slowest_query_p95_ms": max(found.values()), **found}
+    return [
+        {**first, **second, **third, **fourth}
+        for first, second, third, fourth in zip(submissions, ran, waited, looked, strict=True)
+    ]
 
 
 GROWTH = SideBySide(

@@ -17,20 +17,20 @@ Measured = Mapping[str, float]  # figure → value
 class Sizes:
     """How much of everything; `TINY` only shows that the harness works."""
 
-    submit_seconds: float = 3
-    run_seconds: float = 3
+    submit_seconds: float = 2.5
+    run_seconds: float = 2.5
     latency_seconds: float = 8
     warm_up: int = 200  # tasks before each measurement
     batches: int = 20
     drain: Mapping[str, int] | None = None  # tasks by system, about four seconds of each
     drain_default: int = 20_000
-    protected: int = 60_000
+    protected: int = 50_000
     sleepers: int = 12_000
     moments: int = 7  # of each side, where two are measured side by side
     moment_seconds: float = 0.5
-    moment_batches: int = 12
+    moment_batches: int = 8
     waits: int = 60
-    idle_seconds: float = 10
+    idle_seconds: float = 8
     finished_rows: int = 5_000_000
     pending_rows: int = 500_000
     queries: int = 24  # of each kind
@@ -39,7 +39,7 @@ class Sizes:
         return (self.drain or {}).get(system.key, self.drain_default)
 
 
-SLOWER = {"fastapi-celery-2": 2000, "celery": 5000, "rq": 2500}
+SLOWER = {"fastapi-celery-2": 1500, "celery": 4000, "rq": 2000}
 FULL = Sizes(drain=SLOWER)
 TINY = Sizes(
     submit_seconds=0.3,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from benchmarks.crew import Crew
 from benchmarks.load import Answers, post
 from benchmarks.scenarios.latency import RATE
-from benchmarks.scenarios.scenario import Sizes, percentile
+from benchmarks.scenarios.scenario import Measured, Sizes, percentile
 from benchmarks.scenarios.sleepers import SECONDS
 from benchmarks.scenarios.wake import waits
 from benchmarks.stage import Place
@@ -41,33 +41,36 @@ class Side:
         count = self.sizes.moment_batches
         return post(self.port, self.service.batch(), connections=4, requests=count)
 
-    def drain(self) -> float:
-        """Tasks a second of what was submitted, once the worker has started."""
+    def drain(self) -> Measured:
+        """What was submitted, once the worker has started."""
         count = self.unfinished()
         self.crew.start(self.service.workers(self.place))
-        return self.drained(count)
+        return {"tasks_per_s": self.drained(count)}
 
-    def run(self) -> float:
-        """Tasks a second, submitted one by one with the worker, to the last."""
-        seen = post(self.port, self.service.submission(), seconds=self.sizes.run_seconds)
-        return seen.answers / (self.recorded(seen.answers) - seen.begun)
+    def run(self) -> Measured:
+        """Submissions one by one with the worker, to the last task."""
+        seconds = 0.8 * self.sizes.run_seconds
+        seen = post(self.port, self.service.submission(), seconds=seconds)
+        return {"run_per_s": seen.answers / (self.recorded(seen.answers) - seen.begun)}
 
-    def sleep(self) -> float:
-        """Tasks a second that only wait, submitted in batches meanwhile."""
+    def sleep(self) -> Measured:
+        """Tasks that only wait, submitted in batches meanwhile."""
         count = self.sizes.sleepers // 2
         self.service.submit_batches(self.port, count, kind="bench.sleep", seconds=SECONDS)
-        return self.drained(count)
+        return {"sleepers_per_s": self.drained(count)}
 
-    def lone(self) -> Sequence[float]:
-        """Seconds from created to finished, of one task after the other."""
-        seconds = 0.4 * self.sizes.latency_seconds
+    def lone(self) -> Measured:
+        """From created to finished, of one task after the other."""
+        seconds = 0.3 * self.sizes.latency_seconds
         seen = post(self.port, self.service.submission(), rate=RATE, seconds=seconds)
         self.recorded(seen.answers)
-        return [took for (took,) in self.place.query(NEWEST, seen.answers)]
+        took = [each for (each,) in self.place.query(NEWEST, seen.answers)]
+        return {f"p{share}_ms": 1000 * percentile(took, share / 100) for share in (50, 99)}
 
-    def woken(self) -> float:
-        """Seconds from the end of a task to the answer of its `?wait=`, p50."""
-        return percentile(waits(self.port, self.service, max(1, self.sizes.waits // 6)), 0.5)
+    def woken(self) -> Measured:
+        """From the end of a task to the answer of its `?wait=`."""
+        took = waits(self.port, self.service, max(1, self.sizes.waits // 6))
+        return {"woken_p50_ms": 1000 * percentile(took, 0.5)}
 
     def drained(self, count: int) -> float:
         """Tasks a second, from a tenth of so many to the last one."""
@@ -111,8 +114,12 @@ def rates(sides: Sequence[Side], moment: Callable[[Side], Answers], moments: int
     return [sum(each.answers for each in its) / sum(each.seconds for each in its) for its in seen]
 
 
-def submitted(sides: Sequence[Side], sizes: Sizes) -> list[dict[str, float]]:
+def submitted(sides: Sequence[Side], sizes: Sizes) -> list[Measured]:
     """Singles and batches of each side, while no worker runs."""
+    for each in sides:  # to warm up
+        each.singles()
+        each.batches()
+    sides[0].crew.stage.settle()
     singles = rates(sides, Side.singles, sizes.moments)
     batches = rates(sides, Side.batches, sizes.moments)
     return [

@@ -61,6 +61,17 @@ def test_the_better_of_two_rivals_is_compared_with(figures: Figures) -> None:
     assert reached.middle == 2
 
 
+def test_of_many_figures_the_one_with_the_highest_median_is_told(figures: Figures) -> None:
+    for fast, slow in ((1, 30), (90, 40), (2, 35)):  # a fast one that was once disturbed
+        figures.add("growth", "service", {"query_fast": fast, "query_slow": slow, "p99_ms": 99})
+    target = Target("slowest", "", ("growth", "query_"), 50, at="most", highest=True)
+
+    reached = target.reached(figures)
+
+    assert reached == Spread(35, 30, 40)
+    assert target.reached(Figures()) is None
+
+
 def test_figures_survive_their_file(figures: Figures, tmp_path: Path) -> None:
     figures.write(tmp_path / "results.json")
 
