@@ -9,6 +9,7 @@ import random
 import re
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from tasks import catalog, store
 from tasks.broker import Broker, Delivery, split_queue
@@ -19,9 +20,17 @@ from tasks.store import Started
 log = logging.getLogger(__name__)
 
 ASIDE = 2.0  # seconds an id of an unknown kind is kept from this worker's queues
+AGAIN = 0.1  # … one whose claim was refused although nothing speaks against it
 NAMES = 1000  # queue names of one priority that one look takes in
 ID = re.compile("-".join(f"[0-9a-f]{{{digits}}}" for digits in (8, 4, 4, 4, 12)))
 WEIGHTS = {Priority.CRITICAL: 27, Priority.HIGH: 9, Priority.NORMAL: 3, Priority.LOW: 1}
+
+
+class Taken(NamedTuple):
+    """What came of one look into the queues."""
+
+    claims: list[Started]
+    may_be_more: bool  # for the places it had
 
 
 class Intake:
@@ -53,12 +62,13 @@ class Intake:
         changed, self.queues = known != self.queues, known
         return changed
 
-    def take(self, ordinary: int, waiting: int) -> tuple[list[Started], bool]:
-        """Pop and claim up to that many tasks; also whether more may be there for these places.
+    def take(self, ordinary: int, waiting: int) -> Taken:
+        """Pop and claim up to that many tasks.
 
         Raises redis-py's errors, or `DatabaseUnavailable`; what was popped is then decided at the
-        next call.
+        next call. May be called on another thread; nothing else but `learn_queues` is meanwhile.
         """
+        self._return_aside(time.monotonic())
         may_be_more = self.undecided or self._answer_lost  # then nothing else is popped now
         if self._answer_lost:
             self._undecided = self._broker.popped_by(self._worker_id)
@@ -76,7 +86,7 @@ class Intake:
             )
             self._answer_lost = False
             may_be_more = len(self._undecided) == ordinary + waiting
-        return self._decide(), may_be_more
+        return Taken(self._decide(), may_be_more)
 
     def _order(self) -> list[str]:
         """The queues in the order to be served now; names of one priority take turns.
@@ -136,7 +146,7 @@ class Intake:
             )
             if row.name in self._kinds:  # nothing speaks against it but our lease
                 self.lease_in_doubt = True
-                self._aside.append((now, delivery))
+                self._aside.append((now + AGAIN, delivery))
             else:
                 log.warning("left task %s to workers that know its kind %r", row.id, row.name)
                 self._aside.append((now + ASIDE, delivery._replace(front=False)))

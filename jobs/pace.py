@@ -8,7 +8,7 @@ and one per thread.
 from typing import NamedTuple
 
 SOON = 0.03  # seconds within which a claimed task should begin
-FURTHEST = 200  # ordinary tasks ahead of one horse, however short they are
+FURTHEST = 400  # ordinary tasks ahead of one horse, however short they are
 MEMORY = 0.1  # weight of the latest task in the average
 BRISK = 500  # ordinary tasks that end in a second
 COUNTED = 0.1  # seconds over which they are counted

@@ -10,10 +10,11 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,12 +23,13 @@ from uuid import uuid4
 from redis.exceptions import RedisError
 
 from jobs.bell import Bell
+from jobs.beside import Beside
 from jobs.horse import HorseTerms
-from jobs.intake import Intake
+from jobs.intake import Intake, Taken
 from jobs.mirror import Mirror
 from jobs.mount import Mount
 from jobs.outage import Outage
-from jobs.recorder import Recorded, Recorder, record
+from jobs.recorder import Recorded, record
 from jobs.rq_worker import RQWorker
 from jobs.stable import Stable
 from jobs.workload import Workload
@@ -83,7 +85,8 @@ class Worker(RQWorker):
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._bell = Bell(broker.redis)
         self._bell_descriptor: int | None = None
-        self._recorder = Recorder(self._on_recorded)
+        self._recording = Beside[Recorded]("recording", self._on_recorded)
+        self._taking = Beside[Taken]("taking", self._wake)
         self._database, self._redis = Outage("PostgreSQL"), Outage("Redis")
         self._stop_asked_at: float | None = None  # monotonic
         self._impatient = False  # asked twice: do not wait for what runs
@@ -114,7 +117,7 @@ class Worker(RQWorker):
                 self._turn()
         finally:
             self._stable.kill_all()
-            self._recorder.rest()
+            self._rest()
         self._say_goodbye()
         return True
 
@@ -166,9 +169,9 @@ class Worker(RQWorker):
         due = [now + IDLE, self._stable.next_deadline(), renewal]
         if len(self._work):
             due.append(self._put_off(self._tended + TEND_EVERY))
-        if len(self._work.outbox) and self._recorder.is_idle:
+        if len(self._work.outbox) and self._recording.is_idle:
             due.append(self._database.until)
-        if self._intake.undecided or (self._may_take() and any(self._work.places())):
+        if self._taking.is_idle and self._takes(*self._work.places()):
             due.append(max(self._database.until, self._redis.until))
         speaking = {each for each, _ in self._poll.poll(max(0.0, min(due) - now) * 1000)}
         if self._wakeup[0] in speaking:
@@ -179,13 +182,13 @@ class Worker(RQWorker):
 
     def _record(self, now: float) -> None:
         """Put what has ended on record: beside this loop where it comes in sets, else here."""
-        if self._recorder.is_done:
+        if self._recording.is_done:
             self._learn_what_is_on_record()
-        if not (len(self._work.outbox) and self._recorder.is_idle and self._database.over(now)):
+        if not (len(self._work.outbox) and self._recording.is_idle and self._database.over(now)):
             return
         mirror = self._mirror if self._redis.over(now) else None
         if self._work.gathers():
-            self._recorder.begin(self._work.outbox, mirror)
+            self._recording.begin(partial(record, self._work.outbox, mirror))
         else:
             with self._database:
                 self._take_note(record(self._work.outbox, mirror))
@@ -193,12 +196,17 @@ class Worker(RQWorker):
     def _on_recorded(self) -> None:
         """End the loop's sleep if there is more to record, or an end to come to; on any thread."""
         if len(self._work.outbox) or self._stop_asked_at is not None:
-            with suppress(BlockingIOError):  # it is full: that wakes as well
-                os.write(self._wakeup[1], b"\0")
+            self._wake()
+
+    def _wake(self) -> None:
+        """End the loop's sleep; on any thread."""
+        with suppress(BlockingIOError):  # it is full: that wakes as well
+            os.write(self._wakeup[1], b"\0")
 
     def _learn_what_is_on_record(self) -> None:
         with self._database:
-            self._take_note(self._recorder.result())
+            if (recorded := self._recording.result()) is not None:
+                self._take_note(recorded)
 
     def _take_note(self, recorded: Recorded) -> None:
         self._work.count(recorded.done)
@@ -210,8 +218,13 @@ class Worker(RQWorker):
     def _replace_horses(self) -> None:
         """Fork as many horses as are missing, while no other thread runs."""
         if self._stable.is_short():
-            self._recorder.rest()
+            self._rest()
             self._stable.fill()
+
+    def _rest(self) -> None:
+        """Let the other threads go, once they have done what they are at."""
+        self._taking.rest()
+        self._recording.rest()
 
     def _tend(self, now: float) -> None:
         """Look after what has been running for a while."""
@@ -223,7 +236,8 @@ class Worker(RQWorker):
                 self._work.stop_what_was_taken_away()
         if self._redis.over(now):
             with self._redis:
-                self._intake.tidy()
+                if self._taking.is_idle:
+                    self._intake.tidy()
                 self._work.show_started(self._mirror)
                 if now - self._looked >= LOOK_ROUND_EVERY:
                     self._looked = now
@@ -232,22 +246,39 @@ class Worker(RQWorker):
             self._take_down_bell()
 
     def _take_work(self, now: float) -> None:
-        """Take what can begin soon."""
-        if self._work.is_enough():
+        """Take what can begin soon: beside this loop where it comes in sets, else here."""
+        if self._taking.is_done:
+            self._accept(self._taking.result, now)
+        if not self._taking.is_idle or self._work.is_enough():
             return
         places = self._work.places()
-        if not (self._intake.undecided or (self._may_take() and any(places))):
+        if not (self._takes(*places) and self._database.over(now) and self._redis.over(now)):
             return
-        if not (self._database.over(now) and self._redis.over(now)):
-            return
+        take = partial(self._intake.take, *places)
+        self._hungry = False  # until something is pushed, or there was more
+        if self._work.gathers():
+            self._taking.begin(take)
+        else:
+            self._accept(take, now)
+
+    def _accept(self, take: Callable[[], Taken | None], now: float) -> None:
+        """Give what was taken to the horses."""
+        rung, self._hungry = self._hungry, True  # so it is again if nothing could be taken
         with self._database, self._redis:
-            claims, self._hungry = self._intake.take(*places)
-            self._work.accept(claims)
-            if claims:
+            taken = take()
+            if taken is None:
+                return
+            self._hungry = rung or taken.may_be_more
+            self._work.accept(taken.claims)
+            if taken.claims:
                 self._took = now
             if self._intake.lease_in_doubt:
                 self._intake.lease_in_doubt = False
                 self._renewed = 0.0
+
+    def _takes(self, ordinary: int, waiting: int) -> bool:
+        """Whether there is something to take with so many places free, as far as is known."""
+        return self._intake.undecided or (self._may_take() and ordinary + waiting > 0)
 
     def _may_take(self) -> bool:
         """Whether there may be something to pop, and it may be popped."""
@@ -295,8 +326,10 @@ class Worker(RQWorker):
     def _die_and_begin_again(self) -> None:
         """We were presumed dead and replaced: drop everything, and live on under a new name."""
         log.error("worker %s was presumed dead; it starts over", self.name)
-        self._recorder.rest()
+        self._rest()
         self._learn_what_is_on_record()
+        with self._database, self._redis:
+            self._taking.result()  # what was claimed by the dead is not ours
         with self._redis:
             self._intake.close()
         self._take_down_bell()  # it hangs under the old name
@@ -382,7 +415,7 @@ class Worker(RQWorker):
     def _finished(self) -> bool:
         if self._stop_asked_at is None or self._stable.busy():
             return False
-        if not len(self._work.outbox) and not self._intake.undecided:
+        if not len(self._work.outbox) and not self._intake.undecided and self._taking.is_idle:
             return True
         return self._grace_is_over(time.monotonic())
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from uuid_utils.compat import uuid7
 
-from jobs.intake import Intake
+from jobs.handlers import SHIPPED
+from jobs.intake import AGAIN, Intake
+from tasks import catalog
 from tasks.broker import Broker, Delivery
 from tasks.database import Sessions
 from tasks.lifecycle import Priority
+from tasks.models import Task
 
 
 @pytest.fixture
@@ -92,3 +97,23 @@ def test_what_is_no_id_leaves_the_popped_set(broker: Broker, sessions: Sessions)
     intake.tidy()
 
     assert broker.popped_by("worker-1") == []
+
+
+def test_a_claim_that_only_a_lost_lease_refuses_is_made_again_a_moment_later(
+    broker: Broker, sessions: Sessions, a_task: Callable[..., Task], a_worker: Callable[..., object]
+) -> None:
+    catalog.load(SHIPPED)
+    task = a_task()
+    delivery = Delivery(str(task.id), task.name, task.queue_name, Priority.NORMAL, task.timeout)
+    broker.queue([delivery])
+    intake = Intake(broker, "worker-1", [], weighted=False)
+    intake.learn_queues()
+
+    assert intake.take(5, 0).claims == []
+    assert intake.lease_in_doubt
+    assert intake.take(5, 0).claims == []  # it does not spin
+    assert broker.popped_by("worker-1") == [str(task.id)]
+
+    a_worker("worker-1")
+    time.sleep(AGAIN)
+    assert [each.id for each in intake.take(5, 0).claims] == [str(task.id)]
