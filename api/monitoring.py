@@ -6,11 +6,10 @@ from typing import Any
 from flask import Response, request
 from prometheus_client.exposition import choose_encoder
 
-from api import wire
+from api import exposition, wire
 from api.auth import requires
 from api.contract import Blueprint
 from api.examples import METRICS, METRICS_TEXT, QUEUES, WORKERS
-from api.exposition import registry_of
 from api.schemas import MetricsBody, QueueList, WorkerList
 from tasks import stats
 from tasks.broker import rq_queue
@@ -55,26 +54,15 @@ def show_metrics() -> Response:
     """
     with sessions.begin() as session:
         kinds = stats.kinds(session)
-        registry = registry_of(
+        told = exposition.families(
             kinds,
             stats.queues(session, kinds),
             stats.workers(session),
             stats.overdue(session),
         )
     if request.accept_mimetypes.best_match(["text/plain", wire.JSON]) == wire.JSON:
-        return wire.Answer({"metrics": [family(each) for each in registry.collect()]})
-    encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return Response(encoder(registry), content_type=content_type)
-
-
-def family(family: Any) -> dict[str, Any]:
-    """One of prometheus_client's metric families as JSON."""
-    return {
-        "name": family.name,
-        "type": family.type,
-        "help": family.documentation,
-        "samples": [
-            {"name": sample.name, "labels": sample.labels, "value": sample.value}
-            for sample in family.samples
-        ],
-    }
+        return wire.Answer({"metrics": exposition.as_json(told)})
+    _, content_type = choose_encoder(request.headers.get("Accept", ""))
+    open_metrics = content_type.startswith("application/openmetrics-text")
+    text = exposition.as_text(told, open_metrics=open_metrics)
+    return Response(text, content_type=content_type)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from sqlalchemy import ARRAY, Select, Text, cast, func, select, text, union_all
@@ -18,6 +19,7 @@ from tasks.models import QueueStat, Tally, Task, Worker, tally_deltas
 
 # Upper bounds, in seconds, of the buckets of waits and runs, as in the trigger of migration 0006.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+BOUNDS = (*map(str, BUCKETS), "+Inf")
 
 
 class Count(NamedTuple):
@@ -44,12 +46,9 @@ class Histogram:
         self.buckets[min(max(bucket, 0), len(BUCKETS))] += n
         self.seconds += seconds
 
-    def cumulative(self) -> Iterator[tuple[str, int]]:
-        """Pairs of upper bound (as text, the last is `+Inf`) and count up to it."""
-        total = 0
-        for bound, n in zip((*map(str, BUCKETS), "+Inf"), self.buckets, strict=True):
-            total += n
-            yield bound, total
+    def cumulative(self) -> list[int]:
+        """How many took up to each of `BOUNDS`."""
+        return list(accumulate(self.buckets))
 
 
 @dataclass
