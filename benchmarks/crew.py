@@ -8,14 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGTERM, Signals
+from signal import SIGKILL
 from typing import Self
 
 from benchmarks.stage import Stage
 from benchmarks.usage import cpu_seconds, memory_bytes
 from dev.leash import Leash
-
-GRACE = 10.0  # seconds a process gets to end; after a measurement nobody needs its manners
 
 
 class NotReady(Exception):
@@ -30,7 +28,6 @@ class Program:
     command: Sequence[str | Path]
     env: Mapping[str, str]
     folder: Path
-    stop_signal: Signals = SIGTERM
 
 
 @dataclass
@@ -52,8 +49,7 @@ class Crew:
                     env=program.env,
                     folder=program.folder,
                     output=output,
-                    stop_signal=program.stop_signal,
-                    grace=GRACE,
+                    stop_signal=SIGKILL,  # after a measurement nobody needs its manners
                 )
             self._leashes.append((program.role, leash))
             self._logs.append(log)

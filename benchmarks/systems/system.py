@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from signal import SIGKILL
 from typing import Any
 
 from benchmarks import environment
@@ -80,7 +79,7 @@ class System:
     def module(self, place: Place, role: str, *arguments: str) -> Program:
         """`python -m …` as a program of this place."""
         command = [self.python(), "-m", *arguments]
-        return Program(role, command, environ(place), PEERS, stop_signal=SIGKILL)
+        return Program(role, command, environ(place), PEERS)
 
     def run_module(self, place: Place, *arguments: str) -> None:
         """Run a module to its end."""
