@@ -35,8 +35,8 @@ class Reading:
 def requeue_lost(broker: Broker, reading: Reading) -> int:
     """Return how many tasks were pushed. Raises redis-py's errors; the next round reads on."""
     epoch = inspection.epoch(broker.redis)
-    with sessions.begin() as session:
-        known, queues = backlog.epoch(session), backlog.queues(session)
+    with sessions.express("") as session:
+        known, queues = backlog.look(session)
     if epoch == known:
         reading.anew_for = None
     elif epoch != reading.anew_for:
@@ -44,8 +44,8 @@ def requeue_lost(broker: Broker, reading: Reading) -> int:
         reading.anew_for, reading.places = epoch, {}
     pushed, done = _read_on(broker, reading, queues)
     if reading.anew_for and done and inspection.epoch(broker.redis) == epoch:
-        with sessions.begin() as session:
-            backlog.remember_epoch(session, epoch)
+        with sessions.begin() as writing:
+            backlog.remember_epoch(writing, epoch)
         log.info("every pending task is in Redis again")
     return pushed
 

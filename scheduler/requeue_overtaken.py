@@ -42,8 +42,8 @@ class Trail:
 
 def requeue_overtaken(broker: Broker, trail: Trail, reading: Reading) -> int:
     """Return how many tasks were pushed. Raises redis-py's errors."""
-    with sessions.begin() as session:
-        queues = backlog.queues(session)
+    with sessions.express("") as looking:
+        queues = backlog.look(looking).queues
     if not queues:
         return 0
     heads = inspection.heads(broker.redis, queues, HEAD)

@@ -28,8 +28,8 @@ def requeue_popped(broker: Broker, watch: Watch) -> int:
     popped = inspection.popped(broker.redis, inspection.poppers(broker.redis))
     if not popped:
         return 0
-    with sessions.begin() as session:
-        alive = leases.alive(session)
+    with sessions.express("") as looking:
+        alive = leases.alive(looking)
     dead = _the_dead(watch, set(popped), alive)
     lost = _lost(watch, popped, dead)
     waiting: Sequence[Waiting] = ()

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
 from sqlalchemy.orm import Session
 
 from tasks.broker import Delivery
+from tasks.express import Express, Hot, execute
 from tasks.lifecycle import Priority, Status
 from tasks.models import RedisMemory, Task
 
@@ -35,6 +36,13 @@ class Queue(NamedTuple):
 
     queue_name: str
     priority: Priority
+
+
+class Backlog(NamedTuple):
+    """What there is to compare with Redis."""
+
+    epoch: str | None  # the life of Redis that all pending tasks were last pushed to
+    queues: list[Queue]  # that have pending tasks, the most urgent first
 
 
 class Place(NamedTuple):
@@ -60,8 +68,9 @@ TIMES = ARRAY(TIMESTAMP(timezone=True))
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 # The distinct queues of pending tasks, one index entry each (a "loose index scan").
-QUEUES = text(
-    """
+LOOK = Hot(
+    "look_at_backlog",
+    text("""
     WITH RECURSIVE queue AS (
         (SELECT queue_name, priority FROM tasks WHERE status = 'pending'
          ORDER BY queue_name, priority LIMIT 1)
@@ -72,17 +81,20 @@ QUEUES = text(
             ORDER BY queue_name, priority LIMIT 1
         ) AS following
     )
-    SELECT queue_name, priority FROM queue
-    """
+    SELECT epoch, queue_name, priority
+    FROM (SELECT (SELECT epoch FROM redis_memory) AS epoch) AS memory LEFT JOIN queue ON true
+    """),
 )
 COLUMNS = (Task.id, Task.name, Task.queue_name, Task.priority, Task.timeout, Task.pending_since)
 
 
-def queues(session: Session) -> list[Queue]:
-    """The queues that have pending tasks, the most urgent first."""
+def look(session: Session | Express) -> Backlog:
+    """Where pending tasks stand, in one statement: it is asked every second, busy or not."""
     order = list(Priority)
-    found = [Queue(name, Priority(priority)) for name, priority in session.execute(QUEUES)]
-    return sorted(found, key=lambda queue: (order.index(queue.priority), queue.queue_name))
+    rows = execute(session, LOOK, {})
+    found = [Queue(name, Priority(priority)) for _, name, priority in rows if priority]
+    found.sort(key=lambda queue: (order.index(queue.priority), queue.queue_name))
+    return Backlog(rows[0][0], found)
 
 
 def after(
@@ -170,11 +182,6 @@ def oldest(session: Session, ids: Iterable[UUID]) -> dict[Queue, datetime]:
 def now(session: Session) -> datetime:
     """PostgreSQL's time."""
     return session.execute(select(func.now())).scalar_one()
-
-
-def epoch(session: Session) -> str | None:
-    """Which life of Redis all pending tasks were last pushed to."""
-    return session.scalar(select(RedisMemory.epoch))
 
 
 def remember_epoch(session: Session, epoch: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from tasks.express import Express, Hot, execute
 from tasks.lifecycle import Status
 from tasks.models import Task, Worker
 
@@ -106,9 +107,12 @@ def orphans(session: Session, limit: int) -> list[Task]:
     )
 
 
-def alive(session: Session) -> set[str]:
+ALIVE = Hot("look_at_workers", select(Worker.id))
+
+
+def alive(session: Session | Express) -> set[str]:
     """The ids of every worker that has a life, silent or not."""
-    return set(session.scalars(select(Worker.id)))
+    return {id for (id,) in execute(session, ALIVE, {})}
 
 
 def forget_disk(session: Session) -> None:

@@ -118,7 +118,7 @@ def test_the_new_life_of_redis_is_remembered_when_all_is_pushed(
 
     def known() -> bool:
         with sessions.begin() as session:
-            return backlog.epoch(session) == inspection.epoch(broker.redis)
+            return backlog.look(session).epoch == inspection.epoch(broker.redis)
 
     assert (requeue_lost(broker, reading), known()) == (2, False)
     assert (requeue_lost(broker, reading), known()) == (1, True)

@@ -31,7 +31,7 @@ class TestQueues:
                 a_task(queue_name=name, priority=priority)
                 a_task(queue_name=name, priority=priority)
 
-        assert backlog.queues(session) == [
+        assert backlog.look(session).queues == [
             Queue(name, priority) for priority in Priority for name in ("a", "b")
         ]
 
@@ -39,7 +39,7 @@ class TestQueues:
         for status in set(Status) - {Status.PENDING}:
             a_task(status, queue_name=status)
 
-        assert backlog.queues(session) == []
+        assert backlog.look(session).queues == []
 
 
 class TestReading:
@@ -137,7 +137,7 @@ def test_the_oldest_of_each_queue_is_told(session, a_task):
 
 
 def test_the_life_of_redis_is_one_row(session):
-    assert backlog.epoch(session) is None
+    assert backlog.look(session).epoch is None
     for epoch in ("first", "second"):
         backlog.remember_epoch(session, epoch)
-        assert backlog.epoch(session) == epoch
+        assert backlog.look(session).epoch == epoch
