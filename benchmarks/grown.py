@@ -34,8 +34,8 @@ FINISHED = """
 INSERT INTO tasks (id, name, payload, queue_name, priority, status, timeout, max_retries, attempt,
     failures, worker_id, pending_since, started_at, finished_at, result, error, labels, created_at,
     updated_at)
-SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
-        || '7' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15))::uuid,
+SELECT (lpad(to_hex((date_part('epoch', at) * 1000)::bigint), 12, '0')
+        || '7' || substr(hex, 1, 3) || '8' || substr(hex, 2, 15))::uuid,
     CASE WHEN old THEN 'bench.retired' WHEN i %% 10000 = 5 THEN 'bench.sleep'
         WHEN i / 5 %% 5 < 3 THEN 'bench.nothing' ELSE 'bench.echo' END,
     '{"text": "what was asked for, in a few words"}',
@@ -53,13 +53,14 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
         THEN jsonb_build_object('customer', (i / 10 %% 5000)::text, 'region', 'eu') ELSE '{}' END,
     at, at + interval '70 ms'
 FROM (
-    SELECT i, old, at, hash, ('x' || substr(hash, 26, 7))::bit(28)::int %% 1000 AS chance,
-        CASE ('x' || substr(hash, 19, 7))::bit(28)::int %% 100
+    SELECT i, old, at, lpad(to_hex(hash), 16, '0') AS hex,
+        (hash & 2147483647) %% 1000 AS chance,
+        CASE ((hash >> 32) & 2147483647) %% 100
             WHEN 0 THEN 'failed' WHEN 1 THEN 'failed' WHEN 2 THEN 'cancelled' ELSE 'succeeded' END
             AS status
     FROM (
-        SELECT i, i <= %(count)s / 250 AS old, md5(i::text) AS hash,
-            now() - interval '6 days' * (1 - i / (%(count)s + 1.0)) AS at
+        SELECT i, i <= %(count)s / 250 AS old, hashint8extended(i, 0) AS hash,
+            now() - interval '6 days' * (1 - i / (%(count)s + 1)::float8) AS at
         FROM generate_series(%(first)s, %(last)s) AS i
     ) AS numbered
 ) AS made
@@ -68,12 +69,13 @@ FROM (
 PENDING = """
 INSERT INTO tasks (id, name, payload, queue_name, priority, status, timeout, max_retries,
     pending_since, created_at, updated_at)
-SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
-        || '7' || substr(hash, 1, 3) || '9' || substr(hash, 4, 15))::uuid,
+SELECT (lpad(to_hex((date_part('epoch', at) * 1000)::bigint), 12, '0')
+        || '7' || substr(hex, 1, 3) || '9' || substr(hex, 2, 15))::uuid,
     'bench.nothing', '{}', %(queue)s, (ARRAY['high', 'normal', 'normal', 'low'])[1 + i %% 4],
     'pending', 300, 0, at, at, at
 FROM (
-    SELECT i, now() - interval '1 hour' * (1 - i / (%(count)s + 1.0)) AS at, md5(i::text) AS hash
+    SELECT i, now() - interval '1 hour' * (1 - i / (%(count)s + 1)::float8) AS at,
+        lpad(to_hex(hashint8extended(i, 0)), 16, '0') AS hex
     FROM generate_series(1, %(count)s) AS i
 ) AS made
 """
@@ -110,6 +112,7 @@ WHERE made GROUP BY 1, 2, 3, 4, 5, 6
 SECONDARY = """
 SELECT indexname, indexdef FROM pg_indexes
 WHERE tablename = 'tasks' AND indexname NOT IN (SELECT conname FROM pg_constraint)
+ORDER BY indexdef LIKE '% WHERE %' -- those of all rows take longest
 """
 
 
@@ -129,8 +132,7 @@ def grow(place: Place, finished: int, pending: int) -> None:
             ],
         )
         in_turns(place, [(ATTEMPTS, {}), (PENDING, {"count": pending, "queue": BACKLOG})])
-    place.query(TALLIES)
-    place.query(LABELS)
+    in_turns(place, [(LABELS, {}), (TALLIES, {})])
     tables = ("tasks", "attempts", "task_labels")
     in_turns(place, [(f"VACUUM (ANALYZE) {table}", {}) for table in tables])
     push(place)

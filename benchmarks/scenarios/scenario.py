@@ -24,11 +24,11 @@ class Sizes:
     batches: int = 20
     drain: Mapping[str, int] | None = None  # tasks by system, about four seconds of each
     drain_default: int = 20_000
-    protected: int = 50_000
+    protected: int = 40_000
     sleepers: int = 12_000
     moments: int = 7  # of each side, where two are measured side by side
     moment_seconds: float = 0.5
-    moment_batches: int = 8
+    moment_batches: int = 5
     waits: int = 60
     idle_seconds: float = 8
     finished_rows: int = 5_000_000
