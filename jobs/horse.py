@@ -6,8 +6,6 @@ at a time, so that whatever is unread when it dies was certainly not begun.
 
 import os
 import signal
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import FrameType
 
@@ -17,6 +15,7 @@ from jobs.assignment import Assignment, Progress, Report
 from jobs.channel import Channel
 from jobs.interrupts import Interrupts
 from jobs.perform import Performance
+from jobs.threads import Threads
 from jobs.verdict import raised
 from tasks.errors import Interruption
 
@@ -37,19 +36,20 @@ class Horse:
     def __init__(self, channel: Channel, orders: Channel, terms: HorseTerms) -> None:
         self._channel, self._orders, self._terms = channel, orders, terms
         self._interrupts = Interrupts()
-        self._free = threading.Semaphore(terms.threads)
-        self._threads = ThreadPoolExecutor(terms.threads, thread_name_prefix="waiting")
+        self._threads = Threads(terms.threads, self._attempt)
         signal.signal(signal.SIGUSR1, self._on_order)
 
     def work(self) -> None:
         """Run assignments until the worker sends no more."""
         kept = False  # a thread for the next assignment that waits
         while True:
-            kept = kept or self._free.acquire(blocking=False)
+            kept = kept or self._threads.reserve(wait=False)
             if not kept:
                 tag = self._channel.peek()
                 if tag == WAITING:
-                    kept = self._free.acquire()  # until then the worker may take it back
+                    kept = self._threads.reserve(
+                        wait=True
+                    )  # until then the worker may take it back
                 elif tag is None:
                     break
             received = self._channel.receive(wait=kept)
@@ -58,18 +58,12 @@ class Horse:
                 assignment = Assignment.decode(message)
                 if tag == WAITING and kept:
                     kept = False
-                    self._threads.submit(self._attempt_on_thread, assignment)
+                    self._threads.give(assignment)
                 else:
                     self._attempt(assignment)
             elif kept:
                 break
-        self._threads.shutdown(wait=True)
-
-    def _attempt_on_thread(self, assignment: Assignment) -> None:
-        try:
-            self._attempt(assignment)
-        finally:
-            self._free.release()
+        self._threads.finish()
 
     def _attempt(self, assignment: Assignment) -> None:
         performance = Performance(assignment, self._say, self._terms.max_result_bytes)

@@ -73,12 +73,12 @@ class Intake:
         if self._answer_lost:
             self._undecided = self._broker.popped_by(self._worker_id)
             self._answer_lost = False
-        elif not self._undecided and self.queues and ordinary + waiting > 0:
+        elif not self._undecided and ordinary + waiting > 0 and (order := self._order()):
             leaving, self._leaving = self._leaving, []
             self._answer_lost = True
             self._undecided = self._broker.pop(
                 self._worker_id,
-                self._order(),
+                order,
                 ordinary,
                 waiting,
                 self._waiting_kinds,

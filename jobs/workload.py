@@ -202,11 +202,11 @@ class Workload:
         running = [each.assignment for each in self._stable.running() if each.stopped_at is None]
         if not running:
             return
-        with sessions.begin() as session:
+        with sessions.express("") as session:
             gone = store.no_longer_held(
-                session, [(UUID(each.task_id), each.attempt) for each in running], self.worker_id
+                session, [(each.task_id, each.attempt) for each in running], self.worker_id
             )
-        self._stable.stop(str(task_id) for task_id in gone)
+        self._stable.stop(gone)
 
     def show_started(self, mirror: Mirror) -> None:
         queues = {task_id: _queue(claim) for task_id, claim in self._claims.items()}

@@ -138,6 +138,15 @@ START = Hot(
     .returning(*_STARTED),
 )
 
+STILL_HELD = Hot(
+    "look_at_held",
+    select(_tasks.c.id, _tasks.c.attempt).where(
+        _tasks.c.id == any_(_array("ids", Uuid)),
+        _unindexed(_tasks.c.status) == literal(Status.RUNNING, Text),
+        _unindexed(_tasks.c.worker_id) == _worker,
+    ),
+)
+
 HELD = select(*_STARTED).where(
     _tasks.c.id == any_(_array("ids", Uuid)),
     _tasks.c.status == Status.RUNNING,

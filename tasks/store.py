@@ -282,14 +282,12 @@ def already_settled(session: Session, settlements: Sequence[Settlement]) -> set[
     }
 
 
-def no_longer_held(session: Session, held: Sequence[tuple[UUID, int]], worker_id: str) -> set[UUID]:
+def no_longer_held(
+    session: Session | Express, held: Sequence[tuple[str, int]], worker_id: str
+) -> set[str]:
     """Those of these attempts (task, number) that were taken away: cancelled, or presumed lost."""
-    mine = select(Task.id, Task.attempt).where(
-        Task.id.in_([id for id, _ in held]),
-        Task.status == Status.RUNNING,
-        Task.worker_id == worker_id,
-    )
-    still = {tuple(row) for row in session.execute(mine)}
+    values = {"ids": [id for id, _ in held], "worker": worker_id}
+    still = {(str(id), number) for id, number in execute(session, statements.STILL_HELD, values)}
     return {id for id, number in held if (id, number) not in still}
 
 

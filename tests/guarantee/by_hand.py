@@ -137,10 +137,9 @@ class Hand:
 
     def look_what_was_taken_away(self) -> set[UUID]:
         """Stop what it holds no longer; return which tasks that were."""
-        with sessions.begin() as session:
-            gone = store.no_longer_held(
-                session, [(id, each.attempt) for id, each in self.held.items()], self.name
-            )
+        held = [(str(id), each.attempt) for id, each in self.held.items()]
+        with sessions.express("") as session:
+            gone = {UUID(id) for id in store.no_longer_held(session, held, self.name)}
         for id in gone:
             del self.held[id]
         return gone

@@ -142,7 +142,11 @@ def test_what_postgresql_cannot_store_is_said_so(sessions):
         assert store.insert_tasks(session, [a_row()])
 
 
-@pytest.mark.parametrize("hot", [statements.START, statements.SETTLE], ids=lambda hot: hot.name)
+@pytest.mark.parametrize(
+    "hot",
+    [statements.START, statements.SETTLE, statements.STILL_HELD],
+    ids=lambda hot: hot.name,
+)
 def test_a_plan_that_was_made_of_an_empty_table_goes_by_the_primary_key(plans, hot):
     assert set(re.findall(r"tasks_\w+", plans(hot))) == {"tasks_pkey"}
 
