@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(scenarios: Sequence[Scenario], sizes: Sizes, rounds: int) -> Figures:
     """Every system has its turn at a scenario, then the next round begins."""
-    figures, begun = Figures(), time.perf_counter()
     install(scenarios)
+    figures, begun = Figures(), time.perf_counter()
     with Stage() as stage:
         figures.facts = machine() | stage.facts() | {"rounds": rounds}
         for scenario in scenarios:

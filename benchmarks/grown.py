@@ -131,8 +131,9 @@ def grow(place: Place, finished: int, pending: int) -> None:
                 for first in firsts
             ],
         )
-        in_turns(place, [(ATTEMPTS, {}), (PENDING, {"count": pending, "queue": BACKLOG})])
-    in_turns(place, [(LABELS, {}), (TALLIES, {})])
+        in_turns(place, [(ATTEMPTS, {}), (LABELS, {})])
+        in_turns(place, [(PENDING, {"count": pending, "queue": BACKLOG})])
+    place.query(TALLIES)
     tables = ("tasks", "attempts", "task_labels")
     in_turns(place, [(f"VACUUM (ANALYZE) {table}", {}) for table in tables])
     push(place)

@@ -17,18 +17,18 @@ Measured = Mapping[str, float]  # figure → value
 class Sizes:
     """How much of everything; `TINY` only shows that the harness works."""
 
-    submit_seconds: float = 2.5
-    run_seconds: float = 2.5
+    submit_seconds: float = 2
+    run_seconds: float = 2
     latency_seconds: float = 8
     warm_up: int = 200  # tasks before each measurement
     batches: int = 20
     drain: Mapping[str, int] | None = None  # tasks by system, about four seconds of each
     drain_default: int = 20_000
-    protected: int = 40_000
+    protected: int = 30_000
     sleepers: int = 12_000
-    moments: int = 7  # of each side, where two are measured side by side
+    moments: int = 8  # of each side, measured side by side; four times as many of batches
     moment_seconds: float = 0.5
-    moment_batches: int = 5
+    moment_batches: int = 4
     waits: int = 60
     idle_seconds: float = 8
     finished_rows: int = 5_000_000
@@ -39,7 +39,14 @@ class Sizes:
         return (self.drain or {}).get(system.key, self.drain_default)
 
 
-SLOWER = {"fastapi-celery-2": 1500, "celery": 4000, "rq": 2000}
+SLOWER = {
+    "fastapi-celery-2": 1000,
+    "rq": 1000,
+    "celery": 2500,
+    "dramatiq": 12_000,
+    "oban": 12_000,
+    "pgqueuer": 12_000,
+}
 FULL = Sizes(drain=SLOWER)
 TINY = Sizes(
     submit_seconds=0.3,

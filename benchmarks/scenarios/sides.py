@@ -37,12 +37,14 @@ class Side:
         return post(self.port, self.service.submission(), seconds=self.sizes.moment_seconds)
 
     def batches(self) -> Answers:
-        """A moment of submissions in batches."""
+        """A moment of submissions in batches, which no worker serves."""
         count = self.sizes.moment_batches
-        return post(self.port, self.service.batch(), connections=4, requests=count)
+        order = self.service.batch(queue_name=PARKED)
+        return post(self.port, order, connections=4, requests=count)
 
     def drain(self) -> Measured:
-        """What was submitted, once the worker has started."""
+        """So many tasks and what was submitted one by one, once the worker has started."""
+        self.service.submit_batches(self.port, self.sizes.drain_default)
         count = self.unfinished()
         self.crew.start(self.service.workers(self.place))
         return {"tasks_per_s": self.drained(count)}
@@ -95,6 +97,7 @@ class Side:
         return int(count)
 
 
+PARKED = "parked"
 NEWEST = """
 SELECT extract(epoch FROM finished_at - created_at)::float8 FROM tasks ORDER BY id DESC LIMIT %s
 """
@@ -121,7 +124,7 @@ def submitted(sides: Sequence[Side], sizes: Sizes) -> list[Measured]:
         each.batches()
     sides[0].crew.stage.settle()
     singles = rates(sides, Side.singles, sizes.moments)
-    batches = rates(sides, Side.batches, sizes.moments)
+    batches = rates(sides, Side.batches, 4 * sizes.moments)
     return [
         {"accepted_per_s": single, "batch_accepted_per_s": batch * LARGEST_BATCH}
         for single, batch in zip(singles, batches, strict=True)

@@ -65,9 +65,13 @@ class Service(Recording):
         return {"path": PATH, "body": json.dumps({"name": kind, "payload": payload})}
 
     def batch(
-        self, size: int = LARGEST_BATCH, kind: str = "bench.nothing", **payload: Any
+        self,
+        size: int = LARGEST_BATCH,
+        kind: str = "bench.nothing",
+        queue_name: str = "default",
+        **payload: Any,
     ) -> dict[str, Any]:
-        task = {"name": kind, "payload": payload}
+        task = {"name": kind, "payload": payload, "queue_name": queue_name}
         return {"path": f"{PATH}batch", "body": json.dumps({"tasks": [task] * size})}
 
     def submit_batches(
