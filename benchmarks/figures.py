@@ -60,8 +60,8 @@ class Figures:
 
 
 def ratio(ours: list[float], theirs: list[float]) -> Spread | None:
-    """Median to median; the range is of the rounds, which saw both under the same conditions."""
+    """That of each round, which saw both under the same conditions."""
     if not ours or not theirs:
         return None
     each = [mine / other for mine, other in zip(ours, theirs, strict=False) if other]
-    return Spread(median(ours) / median(theirs), min(each), max(each)) if each else None
+    return Spread.of(each) if each else None

@@ -5,9 +5,9 @@ Six days of finished tasks of a few kinds on three queue names, and a backlog on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from tasks import backlog, inspection
 from tasks.broker import Broker, Delivery
 from tasks.lifecycle import Priority
 
+TABLES = ("tasks", "attempts", "task_labels")
 AT_A_TIME = 2  # statements at once: as many as there are cores
 BACKLOG = "backlog"
 
@@ -112,49 +113,40 @@ WHERE made GROUP BY 1, 2, 3, 4, 5, 6
 SECONDARY = """
 SELECT indexname, indexdef FROM pg_indexes
 WHERE tablename = 'tasks' AND indexname NOT IN (SELECT conname FROM pg_constraint)
-ORDER BY indexdef LIKE '% WHERE %' -- those of all rows take longest
+ORDER BY indexdef LIKE '% WHERE %' -- the one of all rows takes longest
 """
 
 
 def grow(place: Place, finished: int, pending: int) -> None:
-    """Fill the tables, and bring the backlog to Redis."""
-    with without_indexes(place):
-        part = -(-finished // AT_A_TIME)
-        firsts = range(1, finished + 1, part)
-        in_turns(
-            place,
-            [
-                (
-                    FINISHED,
-                    {"count": finished, "first": first, "last": min(finished, first + part - 1)},
-                )
-                for first in firsts
-            ],
-        )
-        in_turns(place, [(ATTEMPTS, {}), (LABELS, {})])
-        in_turns(place, [(PENDING, {"count": pending, "queue": BACKLOG})])
-    place.query(TALLIES)
-    tables = ("tasks", "attempts", "task_labels")
-    in_turns(place, [(f"VACUUM (ANALYZE) {table}", {}) for table in tables])
-    push(place)
+    """Fill the tables, and bring the backlog to Redis.
 
-
-@contextmanager
-def without_indexes(place: Place) -> Iterator[None]:
-    """Load without triggers and secondary indexes, and build these afterwards."""
+    Without triggers and secondary indexes; these are built afterwards, beside what is derived.
+    """
     indexes = place.query(SECONDARY)
     place.query("ALTER TABLE tasks DISABLE TRIGGER USER")
     for name, _ in indexes:
         place.query(f"DROP INDEX {name}")
-    yield
-    in_turns(place, [(definition, {}) for _, definition in indexes])
+    part = -(-finished // AT_A_TIME)
+    parts = [
+        {"count": finished, "first": first, "last": min(finished, first + part - 1)}
+        for first in range(1, finished + 1, part)
+    ]
+    in_turns(
+        place,
+        *((FINISHED, each) for each in parts),
+        (PENDING, {"count": pending, "queue": BACKLOG}),
+    )
+    largest, *others = [(definition, {}) for _, definition in indexes]
+    in_turns(place, largest, (ATTEMPTS, {}), (LABELS, {}), (TALLIES, {}), *others)
     place.query("ALTER TABLE tasks ENABLE TRIGGER USER")
+    in_turns(place, *((f"VACUUM (ANALYZE) {table}", {}) for table in TABLES))
+    push(place)
 
 
-def in_turns(place: Place, statements: Sequence[tuple[str, dict[str, Any]]]) -> None:
+def in_turns(place: Place, *statements: tuple[str, Mapping[str, Any]]) -> None:
     """Run these, as many at a time as is useful."""
 
-    def run(statement: str, values: dict[str, Any]) -> None:
+    def run(statement: str, values: Mapping[str, Any]) -> None:
         with closing(psycopg2.connect(place.database_url)) as connection:
             connection.autocommit = True
             cursor = connection.cursor()

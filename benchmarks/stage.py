@@ -27,6 +27,7 @@ POSTGRES = {
     "max_wal_size": "8GB",  # no checkpoint by size in the middle of a measurement
     "checkpoint_timeout": "30min",
     "maintenance_work_mem": "512MB",
+    "file_copy_method": "clone",  # of the grown database; by the kernel, where it can
 }
 REDIS = {"save": '""', "appendonly": "no"}
 

@@ -26,14 +26,14 @@ class Sizes:
     drain_default: int = 20_000
     protected: int = 30_000
     sleepers: int = 12_000
-    moments: int = 8  # of each side, measured side by side; four times as many of batches
+    moments: int = 6  # of each side, measured side by side; thrice as many of batches
     moment_seconds: float = 0.5
     moment_batches: int = 4
     waits: int = 60
-    idle_seconds: float = 8
+    idle_seconds: float = 6
     finished_rows: int = 5_000_000
     pending_rows: int = 500_000
-    queries: int = 24  # of each kind
+    queries: int = 21  # of each kind
 
     def drained(self, system: System) -> int:
         return (self.drain or {}).get(system.key, self.drain_default)

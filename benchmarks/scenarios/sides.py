@@ -124,7 +124,7 @@ def submitted(sides: Sequence[Side], sizes: Sizes) -> list[Measured]:
         each.batches()
     sides[0].crew.stage.settle()
     singles = rates(sides, Side.singles, sizes.moments)
-    batches = rates(sides, Side.batches, 4 * sizes.moments)
+    batches = rates(sides, Side.batches, 3 * sizes.moments)
     return [
         {"accepted_per_s": single, "batch_accepted_per_s": batch * LARGEST_BATCH}
         for single, batch in zip(singles, batches, strict=True)

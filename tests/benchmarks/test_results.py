@@ -25,8 +25,8 @@ def figures() -> Figures:
     return found
 
 
-def test_a_ratio_is_of_the_medians_and_ranges_over_the_rounds() -> None:
-    assert ratio([10.0, 9.0, 12.0], [5.0, 4.0, 6.0]) == Spread(2.0, 2.0, 2.25)
+def test_a_ratio_is_the_median_of_the_rounds_own() -> None:
+    assert ratio([10.0, 20.0, 30.0], [10.0, 5.0, 30.0]) == Spread(1.0, 1.0, 4.0)
 
 
 def test_what_was_not_measured_has_no_ratio() -> None:
