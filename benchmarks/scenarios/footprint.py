@@ -35,7 +35,7 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
         }
         figures |= horses(crew.processes()["worker"])
     idle = {f"idle_{role}": 100 * used / sizes.idle_seconds for role, used in spent.items()}
-    return {"idle_percent": sum(idle.values()), **idle, **figures}
+    return {"idle_percent": round(sum(idle.values()), 2), **idle, **figures}
 
 
 def horses(worker: list[int]) -> dict[str, float]:
