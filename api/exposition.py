@@ -23,7 +23,7 @@ class Series:
 
     def __init__(self, **labels: str) -> None:
         self.labels = labels
-        self.text = ",".join(f'{name}="{v.translate(ESCAPES)}"' for name, v in labels.items())
+        self.text = ",".join(f'{n}="{v.translate(ESCAPES)}"' for n, v in sorted(labels.items()))
 
 
 class Sample(NamedTuple):

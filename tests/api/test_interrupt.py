@@ -28,8 +28,8 @@ def every(seconds: float, interrupt: Interrupt) -> Iterator[None]:
 @pytest.mark.timeout(30, method="thread")
 def test_a_handler_may_set_it_at_any_moment() -> None:
     interrupt = Interrupt()
-    with every(0.00005, interrupt):
-        for _ in range(20_000):
+    with every(0.0005, interrupt):  # long enough for a slow machine to do something in between
+        for _ in range(5_000):
             while not interrupt.wait():
                 pass
             interrupt.clear()

@@ -139,7 +139,7 @@ def test_reading_takes_time_in_proportion_to_the_body(piece: bytes) -> None:
         parse(body)
         return time.process_time() - began
 
-    assert min(seconds(2_000_000) for _ in range(3)) < 2
+    assert min(seconds(2_000_000) for _ in range(3)) < 5  # squared: minutes
 
 
 def same(one: Any, other: Any) -> bool:

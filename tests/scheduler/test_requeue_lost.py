@@ -174,6 +174,7 @@ def test_it_does_not_read_on_while_redis_is_away(broker, a_task, reading, monkey
 
 def test_many_tasks_of_one_instant_are_read_in_pieces(broker, a_task, reading, monkeypatch):
     monkeypatch.setattr(module, "BATCH", 3)
+    monkeypatch.setattr(module, "USUAL_EFFORT", 10.0)  # all in one round, on any machine
     moment = ago(minutes=1)
     tasks = [a_task(pending_since=moment) for _ in range(10)]
 

@@ -95,7 +95,7 @@ def test_slow_sockets_keep_nobody_waiting(found: Service, kind: str) -> None:
         meanwhile = p99(latencies(found, SECONDS, slow))
 
     print(f"{kind}: p99 {normal:.4f} s normally, {meanwhile:.4f} s meanwhile")  # noqa: T201  # with -s
-    assert meanwhile < 2 * normal + 0.02
+    assert meanwhile < 2 * normal + 0.2  # who waits for a slow socket waits for seconds
 
 
 def test_whoever_does_not_send_the_body_is_told_so_and_shown_out(found: Service) -> None:
