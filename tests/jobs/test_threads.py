@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from jobs.assignment import Assignment
 from jobs.threads import Threads
+from tests.eventually import eventually
 
 Make = Callable[[Callable[[Assignment], None]], Threads]
 
@@ -52,11 +52,10 @@ def test_no_more_run_than_there_are_threads(a_pair: Make) -> None:
 def test_a_thread_that_is_idle_is_used_again(a_pair: Make) -> None:
     ran: list[str] = []
     threads = a_pair(lambda _: ran.append(threading.current_thread().name))
-    for number in range(1, 6):
+    for _ in range(5):
         assert threads.reserve(wait=False)
         threads.give(an_assignment())
-        while len(ran) < number or threads._idle.empty():
-            time.sleep(0.001)
+        eventually(lambda: not threads._idle.empty())
 
     assert len(set(ran)) == 1
 
@@ -79,12 +78,14 @@ def test_what_raises_costs_no_thread(a_pair: Make) -> None:
 
 def test_the_end_waits_for_what_runs(a_pair: Make) -> None:
     ended: list[str] = []
+    go_on = threading.Event()
 
     def run(assignment: Assignment) -> None:
-        time.sleep(0.05)
+        go_on.wait(10)
         ended.append(assignment.task_id)
 
     threads = a_pair(run)
+    threading.Timer(0.05, go_on.set).start()
     threads.reserve(wait=False)
     threads.give(an_assignment("1"))
     threads.finish()

@@ -77,14 +77,24 @@ def p99(taken: list[float]) -> float:
     return quantiles(taken, n=100)[98]
 
 
+LOOKS = 3
 KINDS = ("headers", "nothing", "body without a key", "body to sign in", "body with a key")
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "body in chunks"])
 def test_slow_sockets_keep_nobody_waiting(found: Service, kind: str) -> None:
-    address = urlsplit(found.url)
-    normal = p99(latencies(found, min(SECONDS, 5), []))
+    for _ in range(LOOKS):  # what else runs on the machine may disturb one look, not all
+        normal = p99(latencies(found, min(SECONDS, 5), []))
+        meanwhile = p99(beside_slow_sockets(found, kind))
+        print(f"{kind}: p99 {normal:.4f} s normally, {meanwhile:.4f} s meanwhile")  # noqa: T201  # with -s
+        if meanwhile < 2 * normal + 0.02:
+            return
+    pytest.fail(f"p99 of others: {meanwhile:.4f} s beside slow sockets, {normal:.4f} s without")
 
+
+def beside_slow_sockets(found: Service, kind: str) -> list[float]:
+    """The latencies of others while so many sockets are slow in this way."""
+    address = urlsplit(found.url)
     with ExitStack() as stack:
         slow = []
         for _ in range(SOCKETS):
@@ -92,10 +102,7 @@ def test_slow_sockets_keep_nobody_waiting(found: Service, kind: str) -> None:
             each.settimeout(1)
             each.send(opening_of(found, kind))
             slow.append(each)
-        meanwhile = p99(latencies(found, SECONDS, slow))
-
-    print(f"{kind}: p99 {normal:.4f} s normally, {meanwhile:.4f} s meanwhile")  # noqa: T201  # with -s
-    assert meanwhile < 2 * normal + 0.2  # who waits for a slow socket waits for seconds
+        return latencies(found, SECONDS, slow)
 
 
 def test_whoever_does_not_send_the_body_is_told_so_and_shown_out(found: Service) -> None:
