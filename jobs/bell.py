@@ -1,21 +1,30 @@
-"""What wakes a worker: a message on Redis that something was pushed, or a command of RQ's."""
+"""What wakes a worker: a message that something was pushed, a task handed over, a word of RQ's."""
 
 import json
 import logging
+from typing import NamedTuple
 
 from redis import Redis
 from redis.connection import Connection
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
-from tasks.broker import WAKE
+from tasks.scripts import HANDED, WAKE
 
 log = logging.getLogger(__name__)
 
 SHUTDOWN = "shutdown"  # RQ's command to stop a worker, `send_shutdown_command`
 
 
+class Heard(NamedTuple):
+    """What was said since the last look."""
+
+    queues: set[str]  # something was pushed to them
+    handed: list[str]  # ids that stand in the worker's popped set
+
+
 class Bell:
-    """A subscription; a message that is lost costs no more than one idle sleep.
+    """A subscription. A message that is lost costs no more than one idle sleep, or, if a task was
+    handed over with it, than to hang the bell again.
 
     On a connection of its own, without redis-py's `PubSub`: to read a message is the first thing
     that a worker does when it is woken, and everything waits for it.
@@ -36,7 +45,8 @@ class Bell:
         """Subscribe. Raises redis-py's errors."""
         self.take_down()
         self._line = self._pool.get_connection()
-        self._line.send_command("SUBSCRIBE", WAKE, PUBSUB_CHANNEL_TEMPLATE % worker_id)
+        channels = (WAKE, HANDED + worker_id, PUBSUB_CHANNEL_TEMPLATE % worker_id)
+        self._line.send_command("SUBSCRIBE", *channels)
 
     def take_down(self) -> None:
         if self._line is not None:
@@ -44,23 +54,22 @@ class Bell:
             self._pool.release(self._line)
             self._line = None
 
-    def rung(self) -> set[str]:
-        """The queues that something was pushed to since the last look. Raises redis-py's errors.
-
-        To be asked once the descriptor is readable.
-        """
-        queues: set[str] = set()
+    def rung(self) -> Heard:
+        """What it says. To be asked once the descriptor is readable. Raises redis-py's errors."""
+        heard = Heard(set(), [])
         more = self._line is not None
         while more and self._line is not None:
             match self._line.read_response(push_request=True):
                 case [b"message", channel, bytes(data)]:
                     text = data.decode(errors="replace")
                     if channel == WAKE.encode():
-                        queues.add(text)
+                        heard.queues.add(text)
+                    elif channel.startswith(HANDED.encode()):
+                        heard.handed.append(text)
                     else:
                         self._on_command(text)
             more = self._line.can_read()
-        return queues
+        return heard
 
     def _on_command(self, text: str) -> None:
         try:

@@ -1,18 +1,21 @@
-"""How tasks come to a worker: pop ids from Redis, claim them in PostgreSQL.
+"""How tasks come to a worker: pop ids from Redis, or be handed them, and claim them in PostgreSQL.
 
-A popped id stays in the worker's popped set until its claim is decided, so a death in between
-loses nothing. A claim whose answer is lost is asked for again, before anything else is popped.
+A worker that finds nothing and has an idle horse is ready: whoever pushes the next task pops it for
+this worker. A popped id stays in the worker's popped set until its claim is decided, so a death in
+between loses nothing. A claim whose answer is lost is asked for again, before anything else is
+popped.
 """
 
 import logging
 import random
 import re
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from tasks import catalog, store
-from tasks.broker import Broker, Delivery, split_queue
+from tasks.broker import Broker, Delivery, serving, split_queue
 from tasks.database import sessions
 from tasks.lifecycle import FINISHED, Priority, Status
 from tasks.store import Started
@@ -39,14 +42,17 @@ class Intake:
     def __init__(self, broker: Broker, worker_id: str, only: Sequence[str], *, weighted: bool):
         self._broker, self._worker_id = broker, worker_id
         self._only, self._weighted = frozenset(only), weighted
+        self._ready_for = serving(self._only)
         self._kinds = list(catalog.kinds())
         self._waiting_kinds = [name for name, kind in catalog.kinds().items() if kind.io]
+        self._handed: deque[str] = deque()  # popped for us by whoever pushed them
         self._undecided: list[str] = []  # popped; whether they were claimed is not known
         self._leaving: list[str] = []  # decided; to leave the popped set with the next call
         self._aside: list[tuple[float, Delivery]] = []  # of unknown kinds; back at that time
         self.queues: list[str] = []  # RQ queues, most urgent first
         self._turn = 0
         self._answer_lost = False  # of a pop: what it took stands in the popped set
+        self._unheard = False  # the same may be true of what was handed to us
         self.lease_in_doubt = False  # a claim was refused that only a lost lease explains
         self._in_doubt = False  # an earlier claim of the undecided may have been committed
 
@@ -62,31 +68,58 @@ class Intake:
         changed, self.queues = known != self.queues, known
         return changed
 
-    def take(self, ordinary: int, waiting: int) -> Taken:
-        """Pop and claim up to that many tasks.
+    def hand(self, ids: Sequence[str]) -> None:
+        """Whoever pushed these popped them for us; to be claimed with the next `take`."""
+        self._handed.extend(ids)
 
-        Raises redis-py's errors, or `DatabaseUnavailable`; what was popped is then decided at the
-        next call. May be called on another thread; nothing else but `learn_queues` is meanwhile.
+    def recall(self) -> None:
+        """Something may have been handed to us unheard: look for it at the next `take`."""
+        self._unheard = True
+
+    def take(
+        self, ordinary: int, waiting: int, *, look: bool = True, is_ready: bool = False
+    ) -> Taken:
+        """Claim what was handed over; with `look`, pop and claim up to that many tasks.
+
+        With `is_ready`, the next task may be handed over if there is none now. Raises redis-py's
+        errors, or `DatabaseUnavailable`; what was popped is then decided at the next call. May be
+        called on another thread; only `learn_queues`, `hand` and `recall` may be meanwhile.
         """
         self._return_aside(time.monotonic())
-        may_be_more = self.undecided or self._answer_lost  # then nothing else is popped now
+        self._answer_lost, self._unheard = self._answer_lost or self._unheard, False
+        may_be_more = bool(self._undecided) or self._answer_lost  # then nothing is popped now
+        handed = [self._handed.popleft() for _ in range(len(self._handed))]
+        self._undecided += handed
         if self._answer_lost:
-            self._undecided = self._broker.popped_by(self._worker_id)
+            known = {*self._leaving, *(delivery.id for _, delivery in self._aside)}
+            found = self._broker.popped_by(self._worker_id)
+            self._undecided = [id for id in found if id not in known]
             self._answer_lost = False
-        elif not self._undecided and ordinary + waiting > 0 and (order := self._order()):
-            leaving, self._leaving = self._leaving, []
-            self._answer_lost = True
-            self._undecided = self._broker.pop(
-                self._worker_id,
-                order,
-                ordinary,
-                waiting,
-                self._waiting_kinds,
-                leaving,
-            )
-            self._answer_lost = False
-            may_be_more = len(self._undecided) == ordinary + waiting
+        elif look and not may_be_more:
+            places = [max(0, each - len(handed)) for each in (ordinary, waiting)]
+            may_be_more = self._pop(*places, is_ready=is_ready and not handed)
         return Taken(self._decide(), may_be_more)
+
+    def _pop(self, ordinary: int, waiting: int, *, is_ready: bool) -> bool:
+        """Pop up to that many; whether there may be more of them. Raises redis-py's errors."""
+        is_ready = is_ready and ordinary > 0 and (waiting > 0 or not self._waiting_kinds)
+        order = self._order()
+        if ordinary + waiting == 0 or not (order or is_ready):
+            return False
+        leaving, self._leaving = self._leaving, []
+        self._answer_lost = True
+        popped = self._broker.pop(
+            self._worker_id,
+            order,
+            ordinary,
+            waiting,
+            self._waiting_kinds,
+            leaving,
+            self._ready_for if is_ready else "",
+        )
+        self._answer_lost = False
+        self._undecided += popped
+        return len(popped) == ordinary + waiting
 
     def _order(self) -> list[str]:
         """The queues in the order to be served now; names of one priority take turns.
@@ -160,7 +193,7 @@ class Intake:
     @property
     def undecided(self) -> bool:
         """Whether something was popped of which it is not known whether it was claimed."""
-        return bool(self._undecided)
+        return bool(self._undecided or self._handed)
 
     def tidy(self) -> None:
         """Let decided ids leave the popped set, and give back what was set aside long enough."""
@@ -169,8 +202,13 @@ class Intake:
             leaving, self._leaving = self._leaving, []
             self._broker.leave(self._worker_id, leaving)
 
+    def withdraw(self) -> None:
+        """Be handed nothing more. Raises redis-py's errors."""
+        self._broker.not_ready(self._worker_id)
+
     def close(self) -> None:
         """Give everything back; what cannot be now is pushed again by the scheduler."""
+        self.withdraw()
         self._return_aside(float("inf"))
         self._broker.leave(self._worker_id, self._leaving)
 

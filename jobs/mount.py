@@ -92,6 +92,8 @@ class Mount:
             self.done += 1
             goes_on = goes_on or not assigned.io
             yield assigned, word
+            if not self.assigned:  # it has nothing more to say of what it was given
+                break
         if goes_on and (following := self.first()) is not None:
             following.since = time.monotonic()
 

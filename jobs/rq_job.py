@@ -5,7 +5,7 @@ from typing import Any
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
-from tasks.broker import ENTRY_POINT
+from tasks.scripts import ENTRY_POINT
 
 
 def _ignore(job: "Job", value: Any) -> None:

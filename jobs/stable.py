@@ -100,6 +100,10 @@ class Stable:
                 waiting += 0 if busy else max(0, self._threads(ahead) - horse.waiting)
         return ordinary, waiting
 
+    def has_idle(self) -> bool:
+        """Whether a horse has nothing at all to do."""
+        return any(not (horse.retiring or horse.assigned) for horse in self.horses.values())
+
     def are_well_fed(self, ahead: Ahead) -> bool:
         """Whether every horse has enough short tasks for some moments."""
         if ahead.ordinary < MANY:

@@ -91,6 +91,7 @@ class Worker(RQWorker):
         self._stop_asked_at: float | None = None  # monotonic
         self._impatient = False  # asked twice: do not wait for what runs
         self._bereaved = False  # a horse has died
+        self._is_withdrawn = False  # nothing more is handed to us
         self._begin_life()
 
     def _begin_life(self) -> None:
@@ -254,7 +255,8 @@ class Worker(RQWorker):
         places = self._work.places()
         if not (self._takes(*places) and self._database.over(now) and self._redis.over(now)):
             return
-        take = partial(self._intake.take, *places)
+        look, is_ready = self._may_take(), self._work.is_ready()
+        take = partial(self._intake.take, *places, look=look, is_ready=is_ready)
         self._hungry = False  # until something is pushed, or there was more
         if self._work.gathers():
             self._taking.begin(take)
@@ -347,6 +349,7 @@ class Worker(RQWorker):
             self._bell_descriptor = self._bell.descriptor
             if self._bell_descriptor is not None:
                 self._poll.register(self._bell_descriptor, select.POLLIN)
+            self._intake.recall()
             self._hungry = True  # what was pushed meanwhile rang no bell
         if self._intake.learn_queues():
             self._hungry = True
@@ -356,14 +359,17 @@ class Worker(RQWorker):
             succeeded=self._succeeded,
             failed=self._failed,
         )
-        if not self.is_suspended:
+        if self.is_suspended:
+            self._intake.withdraw()
+        else:
             self._hungry = True  # a lost wake-up costs no more than this look round
 
     def _answer_bell(self) -> None:
         with self._redis:
-            rung = self._bell.rung()
-            self._hungry = self._hungry or bool(rung)
-            if not rung <= set(self._intake.queues):
+            heard = self._bell.rung()
+            self._intake.hand(heard.handed)
+            self._hungry = self._hungry or bool(heard.queues)
+            if not heard.queues <= set(self._intake.queues):
                 self._looked = self._tended = 0.0  # a queue we do not know yet
         if self._redis.until > time.monotonic():
             self._take_down_bell()
@@ -403,10 +409,20 @@ class Worker(RQWorker):
 
     def _wind_down(self, now: float) -> None:
         """Give back what has not begun; after the grace period, cut short what still runs."""
+        if not self._is_withdrawn and self._redis.over(now):
+            self._withdraw()
         self._take_work(now)  # what was popped and is not decided yet, and nothing else
         self._work.give_back()
         if self._grace_is_over(now):
             self._stable.kill_all()
+
+    def _withdraw(self) -> None:
+        """Be handed nothing more, and hear what has been."""
+        with self._redis:
+            self._intake.withdraw()
+            self._is_withdrawn = True
+        if self._bell_descriptor in {each for each, _ in self._poll.poll(0)}:
+            self._answer_bell()
 
     def _grace_is_over(self, now: float) -> bool:
         asked = self._stop_asked_at

@@ -53,6 +53,10 @@ class Workload:
         """Whether the horses have enough to do for some moments."""
         return not self._hand and self._stable.are_well_fed(self._pace.ahead())
 
+    def is_ready(self) -> bool:
+        """Whether the next task could begin at once, whatever its kind, and would be alone."""
+        return not (self._hand or self._giving_back or self.gathers()) and self._stable.has_idle()
+
     def gathers(self) -> bool:
         """Whether a moment's wait makes larger sets: there is enough to do, or much to be heard."""
         return not self._hand and (self._pace.is_brisk(time.monotonic()) or self.is_enough())

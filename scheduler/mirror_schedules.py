@@ -14,9 +14,10 @@ from redis import Redis
 from rq_scheduler import Scheduler
 
 from tasks import schedules
-from tasks.broker import ENTRY_POINT, rq_queue
+from tasks.broker import rq_queue
 from tasks.database import sessions
 from tasks.schedules import Coming
+from tasks.scripts import ENTRY_POINT
 
 KEY = Scheduler.scheduled_jobs_key
 SHOWN = 500  # the schedules that fire next

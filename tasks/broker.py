@@ -2,12 +2,14 @@
 
 Everything in Redis is a nudge that may be lost, late or doubled. A job's hash and its place in a
 queue are written together, so that the hash tells whether a task is there; `pop` moves an id into
-the worker's own *popped* set, where it stays until the worker has started or refused it.
+the worker's own *popped* set, where it stays until the worker has started or refused it. A push to
+an empty queue does that at once for a worker that is ready, and hands it the id.
 """
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple, cast
@@ -16,7 +18,7 @@ import orjson
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 from rq.utils import utcformat
 
@@ -25,96 +27,13 @@ from tasks.catalog import QUEUE_NAME
 from tasks.errors import BrokerUnavailable, UnfitServer
 from tasks.failpoints import reach
 from tasks.lifecycle import Priority
+from tasks.scripts import ENDED, FINISHED, POP, POPPED, PUSH, READY
 from tasks.wires import Wires
 
 log = logging.getLogger(__name__)
 
-ENTRY_POINT = "jobs.run"  # the only function a job may name; short, so that its hash stays compact
-WAKE = "dtq:wake"  # published with a queue's name when something was pushed to it
-FINISHED = "dtq:finished"  # published with the ids of tasks that are finished
 PRIORITIES = frozenset(str(priority) for priority in Priority)
-POPPED = "dtq:popped:"  # + worker: ids popped and not yet started or refused
-POPPERS = "dtq:poppers"  # the keys of those sets
 AT_ONCE = 0.1  # seconds within which a connection fails that was broken already
-
-# KEYS: queue list, rq:queues. ARGV: queue name, description, timeout, now, where, ids …
-# Where: "front", "back", or "missing" (at the back, and only what has no well-formed job).
-PUSH = f"""
-local function heal(key, kind)
-  local found = redis.call('TYPE', key).ok
-  if found ~= kind and found ~= 'none' then redis.call('UNLINK', key) end
-end
-heal(KEYS[1], 'list')
-heal(KEYS[2], 'set')
-redis.call('SADD', KEYS[2], 'rq:queue:' .. ARGV[1])
-local side = ARGV[5] == 'front' and 'LPUSH' or 'RPUSH'
-local pushed = 0
-for i = 6, #ARGV do
-  local job, data = 'rq:job:' .. ARGV[i], '["{ENTRY_POINT}",null,["' .. ARGV[i] .. '"],{{}}]'
-  if ARGV[5] ~= 'missing' or redis.pcall('HGET', job, 'data') ~= data then
-    redis.call('UNLINK', job)
-    redis.call('HSET', job, 'data', data,
-      'origin', ARGV[1], 'description', ARGV[2], 'timeout', ARGV[3], 'status', 'queued',
-      'created_at', ARGV[4], 'enqueued_at', ARGV[4])
-    redis.call(side, KEYS[1], ARGV[i])
-    pushed = pushed + 1
-  end
-end
-if pushed > 0 then redis.call('PUBLISH', '{WAKE}', ARGV[1]) end
-return pushed
-"""
-
-# KEYS: popped set, queue lists … ARGV: how many ordinary ones, how many waiting ones, how many
-# names of waiting kinds, those names …, ids to leave the popped set …
-POP = f"""
-local ordinary, waiting, kinds = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local waits = {{}}
-for i = 4, 3 + kinds do waits[ARGV[i]] = true end
-for i = 4 + kinds, #ARGV, 1000 do
-  redis.call('SREM', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
-end
-local found = {{}}
-for k = 2, #KEYS do
-  if ordinary + waiting <= 0 then break end
-  local ids = redis.pcall('LRANGE', KEYS[k], 0, ordinary + waiting - 1)
-  local taken = 0
-  if not ids.err then
-    for _, id in ipairs(ids) do
-      local name = kinds > 0 and redis.pcall('HGET', 'rq:job:' .. id, 'description')
-      if type(name) == 'string' and waits[name] then
-        if waiting <= 0 then break end
-        waiting = waiting - 1
-      else
-        if ordinary <= 0 then break end
-        ordinary = ordinary - 1
-      end
-      redis.call('SADD', KEYS[1], id)
-      found[#found + 1] = id
-      taken = taken + 1
-    end
-    if taken > 0 then redis.call('LTRIM', KEYS[k], taken, -1) end
-  end
-end
-if #found > 0 then redis.call('SADD', '{POPPERS}', KEYS[1]) end
-return found
-"""
-
-# ARGV: see `Broker.mirror_ended`; the ends as one JSON text, which is quicker to send.
-ENDED = """
-local now, expires, ttl, worker, ended = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-for _, each in ipairs(cjson.decode(ARGV[6])) do
-  local id, origin, status, started = unpack(each)
-  local job = 'rq:job:' .. id
-  if started ~= '' then redis.call('ZREM', 'rq:wip:' .. origin, started) end
-  if status == '' then
-    redis.call('UNLINK', job)
-  else
-    redis.call('HSET', job, 'status', status, 'ended_at', ended, 'worker_name', worker)
-    redis.call('EXPIRE', job, ttl)
-    redis.call('ZADD', 'rq:' .. status .. ':' .. origin, expires, id)
-  end
-end
-"""
 
 
 def _push_call(
@@ -125,7 +44,7 @@ def _push_call(
     ids = [member.id for member in members]
     if where == "front":  # LPUSH turns the order round: fill from the last to the first
         ids.reverse()
-    keys = [f"rq:queue:{queue}", "rq:queues"]
+    keys = [f"rq:queue:{queue}", "rq:queues", READY]
     return keys, [queue, name, max(1, int(timeout)), now, where, *ids]
 
 
@@ -164,6 +83,11 @@ def split_queue(queue: str) -> tuple[str, Priority] | None:
     if priority not in PRIORITIES or not QUEUE_NAME.fullmatch(queue_name):
         return None
     return queue_name, Priority(priority)
+
+
+def serving(queue_names: Collection[str]) -> str:
+    """What a worker of these queue names is ready for, as `pop` has it; without any: everything."""
+    return f" {' '.join(sorted(queue_names))} " if queue_names else "*"
 
 
 def as_text(member: bytes) -> str:
@@ -326,18 +250,23 @@ class Broker:
         waiting: int = 0,
         waiting_kinds: Sequence[str] = (),
         leave: Sequence[str] = (),
+        ready_for: str = "",
     ) -> list[str]:
         """Take ids from these queues in order, until as many of both sorts are taken as wanted.
 
         `waiting_kinds` are the kinds that run on threads; every other kind is ordinary. The first
         id of a queue that is not wanted ends that queue, so that order is kept. `leave` are ids
-        that leave the popped set: they were started or refused.
+        that leave the popped set: they were started or refused. If nothing is found, the next task
+        may be handed over whose queue name `ready_for` has, see `serving`.
         """
         reach("pop", "before")
         found = self._wires.run(
             self._pop,
-            [POPPED + worker_id, *(f"rq:queue:{queue}" for queue in queues)],
-            [ordinary, waiting, len(waiting_kinds), *waiting_kinds, *map(as_bytes, leave)],
+            [POPPED + worker_id, READY, *(f"rq:queue:{queue}" for queue in queues)],
+            [
+                *(ordinary, waiting, worker_id, ready_for),
+                *(len(waiting_kinds), *waiting_kinds, *map(as_bytes, leave)),
+            ],
         )
         reach("pop", "after")
         return [as_text(id) for id in cast(list[bytes], found)]
@@ -346,6 +275,11 @@ class Broker:
         """These popped ids were started or refused."""
         if ids:
             self.redis.srem(POPPED + worker_id, *map(as_bytes, ids))
+
+    def not_ready(self, worker_id: str) -> None:
+        """Nothing more is to be handed to this worker."""
+        with suppress(ResponseError):  # if something else stands there, nobody is ready
+            self.redis.hdel(READY, worker_id)
 
     def mirror_ended(self, worker_id: str, ends: Sequence[Ended], ttl: int) -> None:
         """Show in RQ's registries how attempts ended; a job without a status is removed."""

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 from redis import Redis
 
 from tasks.backlog import Queue
-from tasks.broker import ENTRY_POINT, POPPED, POPPERS, as_text, rq_queue
+from tasks.broker import as_text, rq_queue
+from tasks.scripts import ENTRY_POINT, POPPED, POPPERS
 
 MARKER = "dtq:epoch"  # gone when Redis lost its memory
 JOB = "rq:job:"

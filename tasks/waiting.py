@@ -14,11 +14,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
-from tasks.broker import FINISHED as CHANNEL
 from tasks.database import sessions
 from tasks.errors import DatabaseUnavailable
 from tasks.lifecycle import FINISHED
 from tasks.models import Task
+from tasks.scripts import FINISHED as CHANNEL
 from tasks.store import find
 
 log = logging.getLogger(__name__)

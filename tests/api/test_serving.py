@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from dev.servers import Redis
-from tasks.broker import FINISHED, connect
+from tasks.broker import connect
+from tasks.scripts import FINISHED
 from tests.eventually import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from jobs import settling, verdict
 from jobs.assignment import Assignment
+from jobs.bell import Bell
 from jobs.intake import Intake
 from jobs.mirror import Mirror
 from jobs.settling import Outbox, settlement_of
@@ -33,6 +34,7 @@ from tasks.broker import Broker
 from tasks.database import sessions
 from tasks.errors import GiveUp, RetryLater, Snooze, TimedOut
 from tasks.lifecycle import Outcome
+from tasks.scripts import WAKE
 from tasks.store import Settlement, Started
 from tests.guarantee import deeds
 from tests.guarantee.model import KEY_HOURS, LEASE, MAX_CRASHES, WAIT, Claim, How
@@ -78,12 +80,14 @@ class Hand:
 
     def __init__(self, carrier: Broker) -> None:
         self._broker = carrier
+        self._bell = Bell(carrier.redis)
         self.begin()
 
     def begin(self) -> None:
         """Begin a life, with nothing in hand."""
         self.name = unique_name()
         self.intake = Intake(self._broker, self.name, (), weighted=False)
+        self.listen()
         self.outbox = Outbox()
         self.said: list[tuple[Claim, How]] = []  # what is in the outbox
         self.held: dict[UUID, Started] = {}
@@ -100,6 +104,23 @@ class Hand:
                 lease=timedelta(seconds=LEASE),
             )
 
+    def listen(self) -> None:
+        """Hang the bell, perhaps anew: what was said and not heard before is not heard any more."""
+        self._bell.hang(self.name)
+        self._bell.rung()  # the confirmation
+        self.intake.recall()
+
+    def hear(self) -> None:
+        """Hear what has been handed over until now."""
+        mark, queues = f"{uuid4()}", set[str]()
+        self._broker.redis.publish(WAKE, mark)
+        while mark not in queues:
+            queues, handed = self._bell.rung()
+            self.intake.hand(handed)
+
+    def die(self) -> None:
+        self._bell.take_down()
+
     def claim_of(self, started: Started) -> Claim:
         return Claim(UUID(started.id), started.attempt, self.name)
 
@@ -115,8 +136,9 @@ class Hand:
 
     def take(self, many: int) -> list[Claim]:
         """Pop and start up to that many tasks."""
+        self.hear()
         self.intake.learn_queues()
-        started, _ = self.intake.take(many, 0)
+        started, _ = self.intake.take(many, many, is_ready=True)
         for each in started:
             known = self.held.get(UUID(each.id))
             if known is None or known.attempt < each.attempt:
@@ -153,6 +175,7 @@ class Hand:
         with sessions.begin() as session:
             leases.leave(session, self.name)
         self.intake.close()
+        self.die()
         return said
 
 

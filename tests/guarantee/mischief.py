@@ -10,8 +10,9 @@ from redis import Redis
 from uuid_utils.compat import uuid7
 
 from tasks import inspection
-from tasks.broker import ENTRY_POINT, as_text
+from tasks.broker import as_text
 from tasks.inspection import MARKER
+from tasks.scripts import ENTRY_POINT
 
 DAMAGED = b"\x80\x04not what anybody wrote"
 HOSTILE = b'["os.system",null,["true"],{}]'

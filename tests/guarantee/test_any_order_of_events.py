@@ -235,6 +235,15 @@ class AnyOrder(RuleBasedStateMachine):
             if hows:
                 self.settle(slot, hows, then)
 
+    @precondition(lambda self: len(self.ids) < 8)
+    @rule(slot=slots, mishap=st.just(NOTHING) | mishaps_of_taking)
+    def hand_over(self, slot: int, mishap: Mishap) -> None:
+        """A worker that has found nothing is handed the next task."""
+        self.take(slot, 10)
+        self.take(slot, 1)
+        self.submit(0.0, None, 1, "default", Priority.NORMAL)
+        self.take(slot, 1, mishap)
+
     def take(self, slot: int, many: int, mishap: Mishap = NOTHING) -> None:
         hand, claims = self.hands[slot], []
         with self.moment() as now, self.may_die(slot), mishaps(*mishap):
@@ -254,7 +263,7 @@ class AnyOrder(RuleBasedStateMachine):
             for claim, how in said:
                 self.model.said(claim, how, now())
 
-    @rule(slot=slots, event=st.sampled_from(["look", "renew", "stop", "die", "restart"]))
+    @rule(slot=slots, event=st.sampled_from(["look", "renew", "stop", "die", "be deaf", "restart"]))
     def live(self, slot: int, event: str) -> None:
         """Something happens to a worker, or a scheduler is started anew."""
         if event == "look":
@@ -264,7 +273,9 @@ class AnyOrder(RuleBasedStateMachine):
         elif event == "stop":
             self.stop(slot)
         elif event == "die":
-            self.hands[slot] = self.a_hand()
+            self.replace(slot)
+        elif event == "be deaf":
+            self.hands[slot].listen()
         else:
             self.keepers[slot] = Timekeeper(self.world.broker)
 
@@ -294,7 +305,7 @@ class AnyOrder(RuleBasedStateMachine):
         for claim, how in said:
             self.model.said(claim, how, now())
         self.model.leases.pop(hand.name, None)
-        self.hands[slot] = self.a_hand()
+        self.replace(slot)
 
     @rule(which=which, how=st.none() | hows)
     def say_an_old_word(self, which: int, how: How | None) -> None:
@@ -405,6 +416,8 @@ class AnyOrder(RuleBasedStateMachine):
         if sys.exc_info()[0] is None:  # else it is known already what is wrong
             self.all_comes_to_an_end()
             self.metrics_tell_the_truth()
+        for hand in self.hands:
+            hand.die()
 
     def all_comes_to_an_end(self) -> None:
         """Everybody is well and does what is to be done, until nothing is."""
@@ -460,7 +473,11 @@ class AnyOrder(RuleBasedStateMachine):
             with suppress(DatabaseUnavailable, RedisError):
                 yield
         except Died:
-            self.hands[slot] = self.a_hand()
+            self.replace(slot)
+
+    def replace(self, slot: int) -> None:
+        self.hands[slot].die()
+        self.hands[slot] = self.a_hand()
 
     def a_hand(self) -> Hand:
         hand = Hand(self.world.broker)

@@ -10,7 +10,8 @@ from redis.exceptions import RedisError
 from rq.command import send_command, send_shutdown_command
 
 from jobs.bell import Bell
-from tasks.broker import WAKE, Broker
+from tasks.broker import Broker
+from tasks.scripts import HANDED, WAKE
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def heard(bell: Bell) -> set[str]:
     """What it says until it is silent for a moment."""
     queues: set[str] = set()
     while rings(bell, within=0.2):
-        queues |= bell.rung()
+        queues |= bell.rung().queues
     return queues
 
 
@@ -42,8 +43,16 @@ def test_it_tells_the_queue(bell: Bell, broker: Broker) -> None:
     broker.redis.publish(WAKE, "default:high")
 
     assert rings(bell)
-    assert bell.rung() == {"default:high"}
+    assert bell.rung() == ({"default:high"}, [])
     assert not rings(bell, within=0)
+
+
+def test_it_tells_what_is_handed_to_this_worker_and_to_no_other(bell: Bell, broker: Broker) -> None:
+    broker.redis.publish(HANDED + "worker-2", "theirs")
+    broker.redis.publish(HANDED + "worker-1", "ours")
+
+    assert rings(bell)
+    assert bell.rung() == (set(), ["ours"])
 
 
 def test_nothing_of_what_has_come_is_left_behind(bell: Bell, broker: Broker) -> None:

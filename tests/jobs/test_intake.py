@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from uuid_utils.compat import uuid7
 
+from jobs.bell import Bell
 from jobs.handlers import SHIPPED
 from jobs.intake import AGAIN, Intake
 from tasks import catalog
@@ -15,6 +16,7 @@ from tasks.broker import Broker, Delivery
 from tasks.database import Sessions
 from tasks.lifecycle import Priority
 from tasks.models import Task
+from tasks.scripts import READY
 from tests.eventually import eventually
 
 
@@ -85,6 +87,82 @@ def test_a_queue_whose_name_nobody_could_submit_to_is_never_looked_at(
     broker.redis.rpush(f"rq:queue:{planted}:low", str(uuid7()))
 
     assert orders(broker, 1, weighted=False) == [["fine:low"]]
+
+
+def test_what_is_handed_over_is_claimed_without_a_look(
+    broker: Broker, sessions: Sessions, a_task: Callable[..., Task], a_worker: Callable[..., object]
+) -> None:
+    catalog.load(SHIPPED)
+    a_worker("worker-1")
+    handed, queued = str(a_task().id), str(a_task().id)
+    intake = an_intake_with_nothing_to_do(broker)
+    broker.queue([delivery_of(queued)])
+    intake.hand([handed])
+
+    assert intake.undecided
+    first = intake.take(1, 1, look=False)
+    second = intake.take(1, 1)
+
+    assert [[each.id for each in taken.claims] for taken in (first, second)] == [[handed], [queued]]
+    assert not intake.undecided
+
+
+def test_what_is_handed_over_takes_a_place(
+    broker: Broker, sessions: Sessions, a_task: Callable[..., Task], a_worker: Callable[..., object]
+) -> None:
+    catalog.load(SHIPPED)
+    a_worker("worker-1")
+    handed, *queued = [str(a_task().id) for _ in range(3)]
+    intake = an_intake_with_nothing_to_do(broker)
+    broker.queue([delivery_of(id) for id in queued])
+    intake.hand([handed])
+
+    assert {each.id for each in intake.take(2, 2).claims} == {handed, queued[0]}
+
+
+def test_what_was_handed_over_unheard_is_recalled(
+    broker: Broker, sessions: Sessions, a_task: Callable[..., Task], a_worker: Callable[..., object]
+) -> None:
+    catalog.load(SHIPPED)
+    a_worker("worker-1")
+    intake = an_intake_with_nothing_to_do(broker)
+    task = str(a_task().id)
+    bell = Bell(broker.redis)
+    bell.hang("worker-1")
+    bell.rung()  # the confirmation
+    broker.queue([delivery_of(task)])
+    bell.take_down()
+    assert intake.take(1, 1).claims == []
+
+    intake.recall()
+
+    assert [each.id for each in intake.take(1, 1).claims] == [task]
+    intake.tidy()
+    assert broker.popped_by("worker-1") == []
+
+
+def test_a_worker_without_a_place_for_every_sort_is_handed_nothing(
+    broker: Broker, sessions: Sessions
+) -> None:
+    catalog.load(SHIPPED)
+    intake = an_intake_with_nothing_to_do(broker)
+    assert broker.redis.hexists(READY, "worker-1")
+
+    intake.take(1, 0, is_ready=True)
+
+    assert not broker.redis.hexists(READY, "worker-1")
+
+
+def an_intake_with_nothing_to_do(broker: Broker) -> Intake:
+    broker.redis.sadd("rq:queues", "rq:queue:default:normal")
+    intake = Intake(broker, "worker-1", [], weighted=False)
+    intake.learn_queues()
+    assert intake.take(1, 1, is_ready=True).claims == []
+    return intake
+
+
+def delivery_of(id: str) -> Delivery:
+    return Delivery(id, "example_task", "default", Priority.NORMAL, 60)
 
 
 def test_what_is_no_id_leaves_the_popped_set(broker: Broker, sessions: Sessions) -> None:

@@ -21,6 +21,7 @@ from tasks.broker import Broker, Delivery
 from tasks.database import Sessions, note_pending
 from tasks.lifecycle import Outcome, Priority, Status
 from tasks.models import Attempt, AuditEntry, Task, Worker
+from tasks.scripts import READY, WAKE
 from tests.eventually import eventually
 from tests.jobs.conftest import (
     ROOT,
@@ -326,6 +327,60 @@ def test_horses_that_have_grown_too_large_are_replaced(a_running_worker: Start) 
 
     eventually(lambda: worker.horses() and first not in worker.horses())
     assert finished(submit()).status is Status.SUCCEEDED
+
+
+def is_ready(broker: Broker, worker: Process) -> bool:
+    """Whether it waits to be handed the next task."""
+    return bool(broker.redis.hexists(READY, name_of(worker)))
+
+
+def test_a_worker_with_nothing_to_do_is_handed_one_task_after_the_other(
+    a_running_worker: Start, broker: Broker
+) -> None:
+    worker = a_running_worker()
+    with broker.redis.pubsub(ignore_subscribe_messages=True) as ears:
+        ears.subscribe(WAKE)
+        ears.get_message(timeout=5)
+        for _ in range(3):
+            eventually(lambda: is_ready(broker, worker))
+            assert finished(submit()).status is Status.SUCCEEDED
+        assert ears.get_message(timeout=0.5) is None, "one was queued"
+    eventually(lambda: broker.popped_by(name_of(worker)) == [])
+
+
+def test_nothing_waits_for_a_worker_that_died_or_hangs_when_it_was_ready(
+    a_running_worker: Start, broker: Broker
+) -> None:
+    dies, hangs = a_running_worker(), a_running_worker(worker_lease=60)
+    eventually(lambda: is_ready(broker, dies) and is_ready(broker, hangs))
+    name = name_of(hangs)
+    dies.tell(signal.SIGKILL)
+    hangs.tell(signal.SIGSTOP)
+    eventually(lambda: int(broker.redis.hget(READY, name).split()[0]) < time.time() - 1)
+
+    a_running_worker()
+
+    assert finished(submit()).status is Status.SUCCEEDED
+
+
+def test_a_worker_that_is_told_to_stop_is_handed_nothing(
+    a_running_worker: Start, broker: Broker
+) -> None:
+    worker = a_running_worker(worker_concurrency=2)
+    running = submit("say", seconds=1.5)
+    begun(running)
+    eventually(lambda: is_ready(broker, worker))  # a horse is free
+    name = name_of(worker)
+
+    worker.tell(signal.SIGTERM)
+    eventually(lambda: not broker.redis.hexists(READY, name))
+    late = submit()
+
+    assert worker.ends() == 0
+    assert look(running).status is Status.SUCCEEDED
+    assert look(late).status is Status.PENDING
+    assert broker.length("default:normal") == 1
+    assert not broker.redis.hexists(READY, name)
 
 
 def test_a_suspended_worker_starts_nothing_and_does_not_spin(

@@ -8,8 +8,8 @@ import pytest
 
 from scheduler.requeue_popped import DEAD_AFTER, HELD_TOO_LONG, Watch, requeue_popped
 from tasks import inspection, leases
-from tasks.broker import POPPED
 from tasks.lifecycle import Status
+from tasks.scripts import POPPED
 from tests.scheduler.test_requeue_lost import QUEUE, delivery, pushed
 
 pytestmark = pytest.mark.usefixtures("sessions")

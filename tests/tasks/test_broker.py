@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -14,10 +16,8 @@ from uuid_utils.compat import uuid7
 
 from dev.servers import Redis
 from jobs.rq_job import Job
-from tasks import broker as module
 from tasks import inspection
 from tasks.broker import (
-    POPPED,
     Breaker,
     Broker,
     Delivery,
@@ -25,10 +25,12 @@ from tasks.broker import (
     connect,
     refuse_unfit,
     rq_queue,
+    serving,
     split_queue,
 )
 from tasks.errors import BrokerUnavailable, UnfitServer
 from tasks.lifecycle import Priority
+from tasks.scripts import HANDED, POPPED, READY, WAKE
 
 HIGH, NORMAL = "default:high", "default:normal"
 
@@ -93,7 +95,7 @@ class TestPushing:
 
     def test_workers_are_woken(self, broker):
         with broker.redis.pubsub(ignore_subscribe_messages=True) as channel:
-            channel.subscribe(module.WAKE)
+            channel.subscribe(WAKE)
             channel.get_message(timeout=1)
             broker.queue([a_delivery("high")])
             message = channel.get_message(timeout=2)
@@ -253,6 +255,149 @@ class TestPopping:
         broker.queue([delivery])
 
         assert broker.pop("w", [HIGH, NORMAL], 9) == ids([delivery])
+
+
+class TestHandingOver:
+    """What is pushed to an empty queue goes to a worker that waits for it."""
+
+    @pytest.fixture
+    def hear(self, broker):
+        """A worker's ears; what they hear is the ids that are handed to it."""
+        with ExitStack() as opened:
+
+            def listen(worker: str, ready_for: str = "*") -> Callable[[], list[str]]:
+                ears = opened.enter_context(broker.redis.pubsub())
+                ears.subscribe(HANDED + worker)
+                assert ears.get_message(timeout=5)["type"] == "subscribe"
+                assert broker.pop(worker, [NORMAL], 1, ready_for=ready_for) == []
+                return lambda: list(iter(partial(heard_by, ears), None))
+
+            yield listen
+
+    def test_a_worker_that_found_nothing_is_handed_the_next_task_and_no_other(self, broker, hear):
+        heard = hear("w")
+        first, second = a_delivery(), a_delivery()
+
+        broker.queue([first])
+        broker.queue([second])
+
+        assert heard() == broker.popped_by("w") == [first.id]
+        assert broker.head(NORMAL, 9) == [second.id]
+        assert inspection.poppers(broker.redis) == ["w"]
+        assert Job.fetch(first.id, connection=broker.redis).get_status() == "queued"
+
+    def test_whoever_gives_a_task_back_may_be_handed_it(self, broker, hear):
+        heard = hear("w")
+        delivery = a_delivery(front=True)
+
+        broker.queue([delivery])
+
+        assert heard() == [delivery.id]
+
+    def test_a_worker_that_is_gone_is_passed_over(self, broker, hear):
+        broker.pop("gone", [NORMAL], 1, ready_for="*")
+        heard = hear("w")
+        delivery = a_delivery()
+
+        broker.queue([delivery])
+
+        assert heard() == broker.popped_by("w") == [delivery.id]
+        assert broker.popped_by("gone") == []
+
+    def test_a_task_that_nobody_hears_of_is_queued(self, broker):
+        broker.pop("gone", [NORMAL], 1, ready_for="*")
+        delivery = a_delivery()
+
+        broker.queue([delivery])
+
+        assert broker.head(NORMAL, 9) == [delivery.id]
+
+    def test_who_said_so_long_ago_is_not_ready_any_more(self, broker, hear):
+        heard = hear("w")
+        long_ago = int(time.time()) - 1
+        broker.redis.hset(READY, "w", f"{long_ago} *")
+        delivery = a_delivery()
+
+        broker.queue([delivery])
+
+        assert (heard(), broker.head(NORMAL, 9)) == ([], [delivery.id])
+
+    def test_who_withdraws_is_handed_nothing(self, broker, hear):
+        heard = hear("w")
+        broker.not_ready("w")
+        broker.queue([a_delivery()])
+
+        assert heard() == []
+
+    def test_each_is_handed_only_what_it_serves(self, broker, hear):
+        mail = hear("mail", serving(["mail", "mail-2"]))
+        other = hear("other", serving(["default"]))
+        delivery = a_delivery()
+
+        broker.queue([delivery])
+
+        assert (mail(), other()) == ([], [delivery.id])
+
+    def test_several_at_once_are_queued_and_everybody_looks(self, broker, hear):
+        heard = hear("w")
+        several = [a_delivery(), a_delivery()]
+
+        broker.queue(several)
+        broker.queue([a_delivery("low")])  # would overtake them
+
+        assert heard() == []
+        assert broker.head(NORMAL, 9) == ids(several)
+
+    def test_what_waits_already_goes_first(self, broker, hear):
+        heard = hear("w")
+        waiting, next_one = a_delivery(), a_delivery()
+        broker.redis.rpush(f"rq:queue:{NORMAL}", waiting.id)  # as a stock RQ client does
+
+        broker.queue([next_one])
+
+        assert heard() == []
+        assert broker.head(NORMAL, 9) == ids([waiting, next_one])
+
+    def test_what_is_restored_is_queued(self, broker, hear):
+        heard = hear("w")
+        delivery = a_delivery()
+
+        assert broker.restore([delivery]) == 1
+
+        assert (heard(), broker.head(NORMAL, 9)) == ([], [delivery.id])
+
+    def test_who_found_something_is_busy(self, broker, hear):
+        heard = hear("w")
+        waiting = a_delivery()
+        broker.redis.rpush(f"rq:queue:{NORMAL}", waiting.id)
+        assert broker.pop("w", [NORMAL], 2, ready_for="*") == [waiting.id]
+
+        broker.queue([a_delivery()])
+
+        assert heard() == []
+
+    @pytest.mark.parametrize("rubbish", ["text", "words"])
+    def test_rubbish_among_those_who_are_ready_harms_nobody(self, broker, hear, rubbish):
+        if rubbish == "text":
+            broker.redis.set(READY, "x")
+        else:
+            broker.redis.hset(READY, mapping={"v": "", "u": "soon *", b"\xff": b"\xff"})
+        broker.redis.set(POPPED + "w", "x")
+        first, second = a_delivery(), a_delivery()
+
+        broker.not_ready("w")
+        broker.queue([first])
+        assert broker.head(NORMAL, 9) == [first.id]
+        broker.redis.delete(f"rq:queue:{NORMAL}")
+        heard = hear("w")
+        broker.queue([second])
+
+        assert heard() == broker.popped_by("w") == [second.id]
+
+
+def heard_by(ears) -> str | None:
+    message = ears.get_message(timeout=0.2)
+    return message and message["data"].decode()
 
 
 class TestMirroring:
