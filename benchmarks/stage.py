@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import psycopg2
 import redis
@@ -27,7 +27,6 @@ POSTGRES = {
     "max_wal_size": "8GB",  # no checkpoint by size in the middle of a measurement
     "checkpoint_timeout": "30min",
     "maintenance_work_mem": "512MB",
-    "file_copy_method": "clone",  # of the grown database; by the kernel, where it can
 }
 REDIS = {"save": '""', "appendonly": "no"}
 
@@ -54,10 +53,6 @@ class Place:
         connection.autocommit = True
         return connection
 
-    def leave(self) -> None:
-        """Close the connection, so that the database can be copied."""
-        self._connection.close()
-
     def executed(self) -> int:
         """How many handlers have run."""
         return self.ticks.stat().st_size
@@ -76,6 +71,7 @@ class Stage:
         self.postgres = Postgres(self.folder / "postgres", temporary=True, settings=POSTGRES)
         self.redis = Redis(self.folder / "redis", temporary=True, settings=REDIS)
         self._numbers = itertools.count(1)
+        self._memories = [self.redis]  # all that were started
 
     def __enter__(self) -> Self:
         try:
@@ -94,45 +90,31 @@ class Stage:
     def close(self) -> None:
         for ticks in ticks_folder().glob(f"ticks-{os.getpid()}-*"):
             ticks.unlink()
-        self.redis.close()
+        for memory in self._memories:
+            memory.close()
         self.postgres.close()
 
     @contextmanager
     def place(self, name: str, template: str = "template1") -> Iterator[Place]:
         """An empty place, which is gone afterwards."""
-        with self._gone_afterwards(self._make(name, template, 0)) as place:
+        with self._gone_afterwards(self._make(name, template, self.redis)) as place:
             with redis_client(place.redis_url) as client:
-                client.flushdb()  # the others are not its own
+                client.flushall()
             yield place
 
-    def original(self, name: str, template: str) -> Place:
-        """An empty place that stays, to be filled once and copied then; there is one."""
-        return self._make(name, template, ORIGINAL)
+    def lasting(self, name: str, template: str) -> Place:
+        """An empty place that stays, with a Redis of its own."""
+        memory = Redis(self.folder / f"redis-{name}", temporary=True, settings=REDIS)
+        self._memories.append(memory)
+        memory.start()
+        return self._make(name, template, memory)
 
-    @contextmanager
-    def copy(self, original: Place) -> Iterator[Place]:
-        """A place with all that is in another, which nobody uses meanwhile; gone afterwards."""
-        original.leave()
-        place = self._make(original.database, original.database, COPY, "FILE_COPY")
-        with self._gone_afterwards(place):
-            with redis_client(place.redis_url) as client:
-                client.flushdb()
-            with redis_client(original.redis_url) as client:
-                client.eval(COPY_KEYS, 0, COPY)
-            yield place
-
-    def _make(
-        self,
-        name: str,
-        template: str,
-        memory: int,
-        strategy: Literal["WAL_LOG", "FILE_COPY"] = "WAL_LOG",
-    ) -> Place:
+    def _make(self, name: str, template: str, memory: Redis) -> Place:
         database = f"{name}_{next(self._numbers)}".replace("-", "_")
-        url = self.postgres.create(database, template, strategy)
+        url = self.postgres.create(database, template)
         ticks = ticks_folder() / f"ticks-{os.getpid()}-{database}"
         ticks.write_bytes(b"")
-        return Place(database, url, self.redis.url_of(memory), ticks, self.folder)
+        return Place(database, url, memory.url, ticks, self.folder)
 
     @contextmanager
     def _gone_afterwards(self, place: Place) -> Iterator[Place]:
@@ -179,10 +161,6 @@ class Stage:
 
 
 COMMITS = 500
-ORIGINAL, COPY = 1, 2  # Redis's numbered databases; 0 is for everybody else
-COPY_KEYS = """
-for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'DB', ARGV[1]) end
-"""
 
 
 @contextmanager

@@ -241,20 +241,14 @@ class Postgres(Server):
     def url_of(self, database: str) -> str:
         return f"postgresql://postgres:{self.password}@{LOOPBACK}:{self.port}/{database}"
 
-    def create(
-        self,
-        database: str,
-        template: str = "template1",
-        strategy: Literal["WAL_LOG", "FILE_COPY"] = "WAL_LOG",
-    ) -> str:
-        """Make a database unless it exists, and return its URL; `FILE_COPY` suits a large one."""
+    def create(self, database: str, template: str = "template1") -> str:
+        """Make a database unless it exists, and return its URL."""
         with closing(psycopg2.connect(self.url)) as connection:
             connection.autocommit = True
             cursor = connection.cursor()
             cursor.execute("SELECT FROM pg_database WHERE datname = %s", [database])
             if not cursor.rowcount:
-                how = f'TEMPLATE "{template}" STRATEGY {strategy}'
-                cursor.execute(f'CREATE DATABASE "{database}" {how}')
+                cursor.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
         return self.url_of(database)
 
     def stop(self, how: Literal["fast", "immediate"] = "fast") -> None:
@@ -361,10 +355,7 @@ class Redis(Server):
 
     @property
     def url(self) -> str:
-        return self.url_of(0)
-
-    def url_of(self, database: int) -> str:
-        return f"redis://:{self.password}@{LOOPBACK}:{self.port}/{database}"
+        return f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"
 
     def _prepare(self) -> None:
         self.data.mkdir(exist_ok=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Integer, Uuid, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
 from tasks import groups
@@ -48,6 +48,26 @@ GROUPS = 1_000  # up to so many, it reads each from its end
 PATIENCE = 10_000  # tasks that a search looks through at most before its page ends
 LABELLED = 2_000  # the same, of those with its label: each is fetched from its own place
 
+# The next tasks, or those with a label, and so many of them to be looked at. They are built once:
+# SQLAlchemy takes as long for that as for all else in a page.
+_first, _last = bindparam("first", type_=Uuid), bindparam("last", type_=Uuid)
+_effort = bindparam("effort", type_=Integer)
+_ids = select(Task.id).where(Task.id.between(_first, _last))
+_window = _ids.with_only_columns(Task).order_by(Task.id.desc()).limit(_effort).subquery("next")
+_Next = aliased(Task, _window)
+_labelled = select(TaskLabel.task_id).where(
+    TaskLabel.key == bindparam("key"),
+    TaskLabel.value == bindparam("value"),
+    TaskLabel.task_id.between(_first, _last),
+)
+_labelled_window = _labelled.order_by(TaskLabel.task_id.desc()).limit(_effort).subquery("next")
+_NEXT = select(_Next).order_by(_Next.id.desc())
+_NEXT_LABELLED = (
+    select(Task)
+    .join(_labelled_window, _labelled_window.c.task_id == Task.id)
+    .order_by(Task.id.desc())
+)
+
 
 def page(session: Session, which: Filter, limit: int, after: UUID | None = None) -> Page:
     """Up to `limit` tasks, newest first, that come after the task `after` of an earlier page.
@@ -59,7 +79,7 @@ def page(session: Session, which: Filter, limit: int, after: UUID | None = None)
         return _look_through(session, which, limit, after, LABELLED)
     if not which.names_a_group:
         return _look_through(session, which, limit, after, PATIENCE)
-    found, _ = _among_the_next(session, which, limit, after, AT_ONCE)
+    found = _among_the_next(session, which, limit, after, AT_ONCE)
     if len(found) > limit:
         return _page(found, limit)
     these = _groups(session, which)
@@ -89,39 +109,31 @@ def _look_through(
     session: Session, which: Filter, limit: int, after: UUID | None, effort: int
 ) -> Page:
     """A page of what is among the next `effort` tasks; it tells where they end."""
-    found, ids = _among_the_next(session, which, limit, after, effort)
+    found = _among_the_next(session, which, limit, after, effort)
     if len(found) > limit:
         return _page(found, limit)
+    ids = _ids if which.label is None else _labelled
     (id,) = ids.selected_columns
-    return _page(found, limit, session.scalar(ids.order_by(id.desc()).offset(effort - 1).limit(1)))
+    reached = ids.order_by(id.desc()).offset(_effort - 1).limit(1)
+    return _page(found, limit, session.scalar(reached, _where(which, after, effort)))
 
 
 def _among_the_next(
     session: Session, which: Filter, limit: int, after: UUID | None, effort: int
-) -> tuple[Sequence[Task], Select[Any]]:
-    """The first that are wanted of the next `effort` tasks, or of so many with the label.
+) -> Sequence[Task]:
+    """The first that are wanted of the next `effort` tasks, or of so many with the label."""
+    task, these = (_Next, _NEXT) if which.label is None else (Task, _NEXT_LABELLED)
+    wanted = these.where(*_conditions(task, which), *_in_time(task, which)).limit(limit + 1)
+    return session.scalars(wanted, _where(which, after, effort)).all()
 
-    Also returns the question for the ids of all that may be looked at.
-    """
+
+def _where(which: Filter, after: UUID | None, effort: int) -> dict[str, Any]:
+    """The parameters of a window: where it begins and ends, and how large it is."""
     first, last = _ends(which, after)
-    if which.label is None:
-        ids = select(Task.id).where(Task.id.between(first, last))
-        window = ids.with_only_columns(Task).order_by(Task.id.desc()).limit(effort).subquery()
-        task = aliased(Task, window)
-        statement = select(task)
-    else:
-        key, value = (part[:LABEL_LENGTH] for part in which.label)
-        ids = select(TaskLabel.task_id).where(
-            TaskLabel.key == key,
-            TaskLabel.value == value,
-            TaskLabel.task_id.between(first, last),
-        )
-        window = ids.order_by(TaskLabel.task_id.desc()).limit(effort).subquery()
-        task = Task
-        statement = select(task).join(window, window.c.task_id == Task.id)
-    wanted = (*_conditions(task, which), *_in_time(task, which))
-    statement = statement.where(*wanted).order_by(task.id.desc()).limit(limit + 1)
-    return session.scalars(statement).all(), ids
+    key, value = (part[:LABEL_LENGTH] for part in which.label or ("", ""))
+    return {"first": first, "last": last, "effort": effort} | (
+        {"key": key, "value": value} if which.label is not None else {}
+    )
 
 
 def _page(found: Sequence[Task], limit: int, reached: UUID | None = None) -> Page:

@@ -10,7 +10,7 @@ from benchmarks.grown import grow
 from benchmarks.queries import look
 from benchmarks.scenarios.drain import start_web
 from benchmarks.scenarios.scenario import Measured, SideBySide, Sizes
-from benchmarks.scenarios.sides import Side, submitted
+from benchmarks.scenarios.sides import Side, done, submitted
 from benchmarks.scenarios.sleepers import AT_A_TIME, HORSES
 from benchmarks.stage import Place, Stage
 from benchmarks.systems.service import Service, migrated
@@ -23,29 +23,33 @@ SETTINGS = {
 }
 
 
-class GrownService(Service):
-    """The service on tables that were filled once, and are copied for each round."""
+class Lasting(Service):
+    """The service on tables that stay from round to round."""
+
+    def __init__(self, **settings: str) -> None:
+        super().__init__(**settings)
+        self._place: Place | None = None
+
+    @contextmanager
+    def place(self, stage: Stage) -> Iterator[Place]:
+        if self._place is None:
+            self._place = stage.lasting(self.key, migrated(stage))
+        yield self._place
+
+
+class Grown(Lasting):
+    """The same on tables that are filled before the first round."""
 
     key = "service-grown"
     title = "the same on grown tables"
 
-    def __init__(self, **settings: str) -> None:
-        super().__init__(**settings)
-        self._original: Place | None = None
-
     def grow(self, stage: Stage, sizes: Sizes) -> None:
-        if self._original is None:
-            self._original = stage.original(self.key, migrated(stage))
-            grow(self._original, sizes.finished_rows, sizes.pending_rows)
+        if self._place is None:
+            with self.place(stage) as place:
+                grow(place, sizes.finished_rows, sizes.pending_rows)
             self.title = (
                 f"on {sizes.finished_rows:,} finished and {sizes.pending_rows:,} pending rows"
             )
-
-    @contextmanager
-    def place(self, stage: Stage) -> Iterator[Place]:
-        assert self._original is not None
-        with stage.copy(self._original) as place:
-            yield place
 
 
 @contextmanager
@@ -58,17 +62,17 @@ def side(stage: Stage, service: Service, sizes: Sizes) -> Iterator[Side]:
 def measure(stage: Stage, systems: Sequence[System], sizes: Sizes) -> Sequence[Measured]:
     services = [each for each in systems if isinstance(each, Service)]
     for each in services:
-        if isinstance(each, GrownService):
+        if isinstance(each, Grown):
             each.grow(stage, sizes)
     with ExitStack() as open_sides:
         sides = [open_sides.enter_context(side(stage, each, sizes)) for each in services]
         submissions = submitted(sides, sizes)
         stage.settle()
-        ran = [{**each.drain(), **each.run(), **each.sleep()} for each in sides]
+        ran = done(sides, sizes)
         stage.settle()
         waited = [{**each.lone(), **each.woken()} for each in sides]
         looked = [
-            look(each.port, sizes.queries) if isinstance(each.service, GrownService) else {}
+            look(each.port, sizes.queries) if isinstance(each.service, Grown) else {}
             for each in sides
         ]
     return [
@@ -80,6 +84,6 @@ def measure(stage: Stage, systems: Sequence[System], sizes: Sizes) -> Sequence[M
 GROWTH = SideBySide(
     "growth",
     "The same with 5,000,000 finished and 500,000 pending rows",
-    [Service(**SETTINGS), GrownService(**SETTINGS)],
+    [Lasting(**SETTINGS), Grown(**SETTINGS)],
     measure,
 )

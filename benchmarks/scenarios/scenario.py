@@ -24,12 +24,14 @@ class Sizes:
     batches: int = 20
     drain: Mapping[str, int] | None = None  # tasks by system, about four seconds of each
     drain_default: int = 20_000
-    protected: int = 30_000
-    sleepers: int = 12_000
-    moments: int = 6  # of each side, measured side by side; thrice as many of batches
+    protected: int = 20_000
+    sleepers: int = 10_000
+    moments: int = 6  # of each side, measured side by side; twice as many of batches
     moment_seconds: float = 0.5
     moment_batches: int = 4
-    waits: int = 60
+    moment_drain: int = 4000
+    moment_sleepers: int = 2000
+    waits: int = 40
     idle_seconds: float = 6
     finished_rows: int = 5_000_000
     pending_rows: int = 500_000
@@ -40,12 +42,12 @@ class Sizes:
 
 
 SLOWER = {
-    "fastapi-celery-2": 1000,
-    "rq": 1000,
-    "celery": 2500,
-    "dramatiq": 12_000,
-    "oban": 12_000,
-    "pgqueuer": 12_000,
+    "fastapi-celery-2": 800,
+    "rq": 800,
+    "celery": 2000,
+    "dramatiq": 10_000,
+    "oban": 10_000,
+    "pgqueuer": 10_000,
 }
 FULL = Sizes(drain=SLOWER)
 TINY = Sizes(
@@ -60,6 +62,8 @@ TINY = Sizes(
     moments=2,
     moment_seconds=0.2,
     moment_batches=2,
+    moment_drain=100,
+    moment_sleepers=200,
     waits=4,
     idle_seconds=0.5,
     finished_rows=2000,

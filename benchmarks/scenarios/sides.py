@@ -7,18 +7,28 @@ alternate see the same machine.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from signal import SIGCONT, SIGSTOP
+from typing import NamedTuple
 
 from benchmarks.crew import Crew
-from benchmarks.load import Answers, post
+from benchmarks.load import post
 from benchmarks.scenarios.latency import RATE
 from benchmarks.scenarios.scenario import Measured, Sizes, percentile
 from benchmarks.scenarios.sleepers import SECONDS
 from benchmarks.scenarios.wake import waits
 from benchmarks.stage import Place
 from benchmarks.systems.service import LARGEST_BATCH, Service
+
+
+class Amount(NamedTuple):
+    """What came of a moment."""
+
+    tasks: int
+    seconds: float
 
 
 @dataclass
@@ -30,40 +40,53 @@ class Side:
     place: Place
     port: int
     sizes: Sizes
-    expected: int = 0  # handlers that will have run
 
-    def singles(self) -> Answers:
+    def __post_init__(self) -> None:
+        self.expected = self.place.executed()  # handlers that will have run
+
+    def singles(self) -> Amount:
         """A moment of submissions one by one."""
-        return post(self.port, self.service.submission(), seconds=self.sizes.moment_seconds)
+        seen = post(self.port, self.service.submission(), seconds=self.sizes.moment_seconds)
+        return Amount(seen.answers, seen.seconds)
 
-    def batches(self) -> Answers:
+    def batches(self) -> Amount:
         """A moment of submissions in batches, which no worker serves."""
         count = self.sizes.moment_batches
         order = self.service.batch(queue_name=PARKED)
-        return post(self.port, order, connections=4, requests=count)
+        seen = post(self.port, order, connections=4, requests=count)
+        return Amount(seen.answers * LARGEST_BATCH, seen.seconds)
 
-    def drain(self) -> Measured:
-        """So many tasks and what was submitted one by one, once the worker has started."""
-        self.service.submit_batches(self.port, self.sizes.drain_default)
+    def begin_work(self) -> None:
+        """Start the worker, which runs what was submitted one by one."""
         count = self.unfinished()
         self.crew.start(self.service.workers(self.place))
-        return {"tasks_per_s": self.drained(count)}
+        self.recorded(count)
 
-    def run(self) -> Measured:
-        """Submissions one by one with the worker, to the last task."""
-        seconds = 0.8 * self.sizes.run_seconds
-        seen = post(self.port, self.service.submission(), seconds=seconds)
-        return {"run_per_s": seen.answers / (self.recorded(seen.answers) - seen.begun)}
+    def drain(self) -> Amount:
+        """A moment's worth of tasks, which wait until all are there."""
+        count = self.sizes.moment_drain
+        worker, *_ = self.crew.processes()["worker"]
+        os.kill(worker, SIGSTOP)
+        try:
+            self.service.submit_batches(self.port, count)
+        finally:
+            os.kill(worker, SIGCONT)
+        return self.drained(count)
 
-    def sleep(self) -> Measured:
-        """Tasks that only wait, submitted in batches meanwhile."""
-        count = self.sizes.sleepers // 2
+    def run(self) -> Amount:
+        """A moment of submissions one by one with the worker, to the last task."""
+        seen = post(self.port, self.service.submission(), seconds=self.sizes.moment_seconds)
+        return Amount(seen.answers, self.recorded(seen.answers) - seen.begun)
+
+    def sleep(self) -> Amount:
+        """A moment of tasks that only wait, submitted in batches meanwhile."""
+        count = self.sizes.moment_sleepers
         self.service.submit_batches(self.port, count, kind="bench.sleep", seconds=SECONDS)
-        return {"sleepers_per_s": self.drained(count)}
+        return self.drained(count)
 
     def lone(self) -> Measured:
         """From created to finished, of one task after the other."""
-        seconds = 0.3 * self.sizes.latency_seconds
+        seconds = 0.2 * self.sizes.latency_seconds
         seen = post(self.port, self.service.submission(), rate=RATE, seconds=seconds)
         self.recorded(seen.answers)
         took = [each for (each,) in self.place.query(NEWEST, seen.answers)]
@@ -74,14 +97,14 @@ class Side:
         took = waits(self.port, self.service, max(1, self.sizes.waits // 6))
         return {"woken_p50_ms": 1000 * percentile(took, 0.5)}
 
-    def drained(self, count: int) -> float:
-        """Tasks a second, from a tenth of so many to the last one."""
+    def drained(self, count: int) -> Amount:
+        """From a tenth of so many tasks to the last one."""
         before = self.expected
         self.crew.until(
             lambda: self.place.executed() >= before + count // 10, "a tenth drained", within=120
         )
         begun, started = self.place.executed(), time.perf_counter()
-        return (before + count - begun) / (self.recorded(count) - started)
+        return Amount(before + count - begun, self.recorded(count) - started)
 
     def recorded(self, count: int) -> float:
         """Wait until so many more tasks have run and are on record; return the moment."""
@@ -107,14 +130,14 @@ SELECT (SELECT count(*) FROM tasks WHERE status = 'pending' AND queue_name = 'de
 """
 
 
-def rates(sides: Sequence[Side], moment: Callable[[Side], Answers], moments: int) -> list[float]:
-    """Answers a second of each side, over so many moments that alternate."""
-    seen: list[list[Answers]] = [[] for _ in sides]
+def rates(sides: Sequence[Side], moment: Callable[[Side], Amount], moments: int) -> list[float]:
+    """Tasks a second of each side, over so many moments that alternate."""
+    seen: list[list[Amount]] = [[] for _ in sides]
     for number in range(moments):
         both = list(zip(sides, seen, strict=True))
         for side, its in both if number % 2 else reversed(both):
             its.append(moment(side))
-    return [sum(each.answers for each in its) / sum(each.seconds for each in its) for its in seen]
+    return [sum(each.tasks for each in its) / sum(each.seconds for each in its) for its in seen]
 
 
 def submitted(sides: Sequence[Side], sizes: Sizes) -> list[Measured]:
@@ -123,9 +146,25 @@ def submitted(sides: Sequence[Side], sizes: Sizes) -> list[Measured]:
         each.singles()
         each.batches()
     sides[0].crew.stage.settle()
-    singles = rates(sides, Side.singles, sizes.moments)
-    batches = rates(sides, Side.batches, 3 * sizes.moments)
-    return [
-        {"accepted_per_s": single, "batch_accepted_per_s": batch * LARGEST_BATCH}
-        for single, batch in zip(singles, batches, strict=True)
-    ]
+    found = {
+        "accepted_per_s": rates(sides, Side.singles, sizes.moments),
+        "batch_accepted_per_s": rates(sides, Side.batches, 2 * sizes.moments),
+    }
+    return by_side(found)
+
+
+def done(sides: Sequence[Side], sizes: Sizes) -> list[Measured]:
+    """Drains, singles to the last one, and sleepers of each side, with its worker."""
+    for each in sides:
+        each.begin_work()
+    sides[0].crew.stage.settle()
+    found = {
+        "tasks_per_s": rates(sides, Side.drain, sizes.moments),
+        "run_per_s": rates(sides, Side.run, sizes.moments),
+        "sleepers_per_s": rates(sides, Side.sleep, sizes.moments // 2),
+    }
+    return by_side(found)
+
+
+def by_side(found: Mapping[str, Sequence[float]]) -> list[Measured]:
+    return [dict(zip(found, each, strict=True)) for each in zip(*found.values(), strict=True)]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.load import Answers
-from benchmarks.scenarios.sides import rates
+from benchmarks.scenarios.sides import Amount, rates
 
 
 def test_moments_alternate_and_whoever_was_last_is_first() -> None:
     asked: list[str] = []
 
-    def moment(side: str) -> Answers:
+    def moment(side: str) -> Amount:
         asked.append(side)
-        return Answers(answers=1, seconds=1)
+        return Amount(1, 1.0)
 
     rates(["a", "b"], moment, moments=4)
 
@@ -19,6 +18,6 @@ def test_moments_alternate_and_whoever_was_last_is_first() -> None:
 
 
 def test_a_rate_is_of_all_moments_together() -> None:
-    moments = iter([Answers(answers=100, seconds=1), Answers(answers=100, seconds=4)])
+    moments = iter([Amount(100, 1.0), Amount(100, 4.0)])
 
     assert rates(["alone"], lambda _: next(moments), moments=2) == [40]
