@@ -12,7 +12,7 @@ from signal import SIGKILL
 from typing import Self
 
 from benchmarks.stage import Stage
-from benchmarks.usage import cpu_seconds, memory_bytes
+from benchmarks.usage import cpu_seconds, memory_bytes, running_seconds
 from dev.leash import Leash
 
 
@@ -79,6 +79,10 @@ class Crew:
     def cpu(self) -> dict[str, float]:
         """CPU seconds used so far, by role."""
         return {role: cpu_seconds(pids) for role, pids in self.processes().items()}
+
+    def running(self) -> dict[str, float]:
+        """CPU seconds by role, of what hardly runs: see `running_seconds`."""
+        return {role: running_seconds(pids) for role, pids in self.processes().items()}
 
     def memory(self) -> dict[str, int]:
         return {role: memory_bytes(pids) for role, pids in self.processes().items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -19,6 +20,21 @@ def cpu_seconds(pids: Iterable[int]) -> float:
             continue
         total += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
     return total / TICKS
+
+
+def running_seconds(pids: Iterable[int]) -> float:
+    """CPU time of the threads that these processes have, to the nanosecond, and of ended children.
+
+    For what is hardly ever busy: the other count comes in steps of 10 ms a process.
+    """
+    threads, children = 0, 0
+    for pid in pids:
+        with suppress(OSError):  # it ended
+            for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                threads += int(thread.read_text().split()[0])
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            children += sum(map(int, stat.rpartition(")")[2].split()[13:15]))
+    return threads / 1e9 + children / TICKS
 
 
 def memory_bytes(pids: Iterable[int]) -> int:

@@ -8,7 +8,6 @@ worker finds no such task. Jobs expire when nobody keeps them up.
 import time
 from dataclasses import dataclass, field
 from typing import cast
-from uuid import UUID
 
 from redis import Redis
 from rq_scheduler import Scheduler
@@ -29,23 +28,23 @@ ANEW = 60.0  # seconds until everything is written again, whatever is known
 class Mirror:
     """What one process last wrote."""
 
-    coming: dict[UUID, Coming] = field(default_factory=dict)
+    coming: dict[str, Coming] = field(default_factory=dict)
     written_at: float = float("-inf")  # monotonic
 
 
 def mirror_schedules(redis: Redis, mirror: Mirror) -> int:
     """Return how many entries were written. Raises redis-py's errors."""
-    with sessions.begin() as session:
+    with sessions.express("") as session:
         coming = {each.id: each for each in schedules.soonest(session, SHOWN)}
     if time.monotonic() > mirror.written_at + ANEW or redis.zcard(KEY) != len(mirror.coming):
-        known: dict[UUID, Coming] = {}
+        known: dict[str, Coming] = {}
         mirror.written_at = time.monotonic()
         members = cast(list[bytes], redis.zrange(KEY, 0, -1))
         gone = {member.decode(errors="replace") for member in members}
     else:
         known = mirror.coming
-        gone = set(map(str, known))
-    gone -= set(map(str, coming))
+        gone = set(known)
+    gone -= set(coming)
     changed = [each for each in coming.values() if known.get(each.id) != each]
     if gone or changed:
         write(redis, changed, gone)
@@ -59,7 +58,7 @@ def write(redis: Redis, changed: list[Coming], gone: set[str]) -> None:
             pipeline.zrem(KEY, *gone)
             pipeline.unlink(*(f"rq:job:{id}" for id in gone))
         if changed:
-            pipeline.zadd(KEY, {str(each.id): each.next_fire_at.timestamp() for each in changed})
+            pipeline.zadd(KEY, {each.id: each.next_fire_at.timestamp() for each in changed})
         for each in changed:
             job = f"rq:job:{each.id}"
             pipeline.hset(

@@ -30,6 +30,9 @@ def rescue_silent(lease: timedelta, max_crashes: int, attention: Attention) -> i
 
 def rescue_orphans(max_crashes: int) -> int:
     """Rescue what nobody alive holds, however it came to that; return how many attempts."""
+    with sessions.express("") as looking:
+        if not leases.has_orphans(looking):
+            return 0
     with sessions.begin("rescue") as session:
         orphans = leases.orphans(session, BATCH)
         words = [last_word(task, max_crashes) for task in orphans]

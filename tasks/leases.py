@@ -94,17 +94,19 @@ def bury_silent(session: Session, lease: timedelta) -> list[str]:
     return list(gone)
 
 
+_lives = select(Worker.id).where(Worker.id == Task.worker_id).exists()
+_orphans = select(Task).where(Task.status == literal_column(f"'{Status.RUNNING}'"), ~_lives)
+ORPHAN = Hot("look_for_orphans", _orphans.with_only_columns(Task.id).limit(1))
+
+
+def has_orphans(session: Session | Express) -> bool:
+    """Whether there are running tasks whose worker is not alive."""
+    return bool(execute(session, ORPHAN, {}))
+
+
 def orphans(session: Session, limit: int) -> list[Task]:
     """Up to `limit` running tasks whose worker is not alive, locked against other schedulers."""
-    alive = select(Worker.id).where(Worker.id == Task.worker_id).exists()
-    return list(
-        session.scalars(
-            select(Task)
-            .where(Task.status == Status.RUNNING, ~alive)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-    )
+    return list(session.scalars(_orphans.limit(limit).with_for_update(skip_locked=True)))
 
 
 ALIVE = Hot("look_at_workers", select(Worker.id))

@@ -1,15 +1,16 @@
 """Queries about recurring schedules and what became of their ticks."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, select, text
+from sqlalchemy import Integer, Row, bindparam, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from tasks import policies, zones
 from tasks.errors import ScheduleNotFound
+from tasks.express import Express, Hot, execute
 from tasks.lifecycle import Priority
 from tasks.models import Schedule, ScheduleFire
 from tasks.policies import Standing
@@ -118,7 +119,7 @@ def fires(
 class Coming(NamedTuple):
     """A schedule and when it fires next."""
 
-    id: UUID
+    id: str
     name: str
     queue_name: str
     priority: Priority
@@ -126,16 +127,21 @@ class Coming(NamedTuple):
     created_at: datetime
 
 
-def soonest(session: Session, limit: int) -> list[Coming]:
+SOONEST = Hot(
+    "look_at_schedules",
+    select(*(getattr(Schedule, name) for name in Coming._fields))
+    .where(Schedule.next_fire_at.is_not(None))
+    .order_by(Schedule.next_fire_at)
+    .limit(bindparam("most", type_=Integer)),
+)
+
+
+def soonest(session: Session | Express, limit: int) -> list[Coming]:
     """The schedules that fire next."""
-    columns = [getattr(Schedule, name) for name in Coming._fields]
-    statement = (
-        select(*columns)
-        .where(Schedule.next_fire_at.is_not(None))
-        .order_by(Schedule.next_fire_at)
-        .limit(limit)
-    )
-    return [Coming._make(row) for row in session.execute(statement)]
+    return [
+        Coming(id, name, queue, Priority(priority), fires.astimezone(UTC), created.astimezone(UTC))
+        for id, name, queue, priority, fires, created in execute(session, SOONEST, {"most": limit})
+    ]
 
 
 def recompute(session: Session, limit: int) -> int:

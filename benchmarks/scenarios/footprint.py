@@ -25,9 +25,9 @@ def measure(stage: Stage, system: System, sizes: Sizes) -> Measured:
         until_recorded(crew, system, place, 5 * sizes.warm_up)
         stage.settle()
         time.sleep(min(2, sizes.idle_seconds))  # until what the load began is over
-        before = crew.cpu()
+        before = crew.running()
         time.sleep(sizes.idle_seconds)
-        spent = {role: used - before.get(role, 0) for role, used in crew.cpu().items()}
+        spent = {role: used - before.get(role, 0) for role, used in crew.running().items()}
         figures = {
             f"memory_{role}": bytes / MEGABYTE
             for role, bytes in crew.memory().items()
