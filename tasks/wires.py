@@ -11,7 +11,9 @@ from typing import Any
 from redis import ConnectionPool
 from redis.commands.core import Script
 from redis.connection import Connection
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
+
+from tasks.express import is_cut
 
 
 class Wires:
@@ -37,17 +39,9 @@ class Wires:
             wire = self._idle.pop()
         except IndexError:
             return self._pool.get_connection()
-        if wire.is_connected and not _is_sound(wire):
+        if wire.is_connected and is_cut(wire._sock):
             wire.disconnect()  # it connects again when it is used
         return wire
-
-
-def _is_sound(wire: Connection) -> bool:
-    """Whether it is open, with nothing to say before it is asked."""
-    try:
-        return not wire.can_read()
-    except RedisError:
-        return False
 
 
 def _ask(wire: Connection, *command: Any) -> Any:
