@@ -214,6 +214,8 @@ class Intake:
 
     def _return_aside(self, until: float) -> None:
         back = [delivery for due, delivery in self._aside if due <= until]
+        if back:
+            self.withdraw()  # they are about to leave the popped set, so not to us
         if back and self._broker.push(back):
             self._aside = [each for each in self._aside if each[0] > until]
             self._leaving += [delivery.id for delivery in back]

@@ -10,6 +10,7 @@ FINISHED = "dtq:finished"  # published with the ids of tasks that are finished
 POPPED = "dtq:popped:"  # + worker: ids popped and not yet started or refused
 POPPERS = "dtq:poppers"  # the keys of those sets
 READY = "dtq:ready"  # worker → until when, and for which queue names it is ready for the next task
+ASKED = 16  # of these, when there is a task to hand over, so that their number costs nothing
 READY_FOR = 2  # seconds; a worker with nothing to do says so every second
 
 HEAL = """
@@ -26,7 +27,8 @@ end
 PUSH = f"""
 {HEAL}
 local function hand(id)
-  local ready, name = redis.pcall('HGETALL', KEYS[3]), string.match(ARGV[1], '^(.*):')
+  local ready = redis.pcall('HRANDFIELD', KEYS[3], {ASKED}, 'WITHVALUES')
+  local name = string.match(ARGV[1], '^(.*):')
   local now = #ready > 0 and tonumber(redis.call('TIME')[1])
   for i = 1, #ready, 2 do
     local worker, expires, names = ready[i], string.match(ready[i + 1], '^(%d+) (.*)$')
