@@ -34,7 +34,7 @@ format: $(READY) ## format the code and sort its imports
 	$(BIN)/ruff check --select I --fix --quiet
 	$(BIN)/ruff format
 
-bench: $(READY) ## measure, beside what else people use; writes benchmarks/results.md (13 to 16 minutes)
+bench: $(READY) ## measure, beside what else people use; writes benchmarks/results.md (12 to 15 minutes)
 	@exec $(BIN)/python -m benchmarks
 
 fuzz: $(READY) ## a million broken bodies, and thousands of requests by the OpenAPI document (5 minutes)
